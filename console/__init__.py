@@ -1,0 +1,1 @@
+"""Shows: the `akashi` command, one command a file."""

@@ -1,0 +1,1 @@
+"""Finds: the Scrapy project, its spiders, settings and politeness."""
