@@ -1,0 +1,4 @@
+.PHONY: setup
+
+setup:
+	@tools/setup
