@@ -1,0 +1,22 @@
+"""What both spiders share: how a candidate is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import scrapy
+
+from evidence.canonical import utc
+from pipelines.candidate import Candidate
+
+
+class AkashiSpider(scrapy.Spider):
+    """A spider that yields candidates; what becomes of them is the pipelines' business."""
+
+    reach = ""
+    """What it can find without login, in a sentence (for `akashi spiders`)."""
+
+    def candidate(self, url: str, **facts: Any) -> Candidate:
+        """One candidate, stamped with this spider and the time."""
+        return Candidate(url=url, spider=self.name, found_at=utc(datetime.now(UTC)), **facts)

@@ -1,0 +1,193 @@
+"""The item pipelines: each a thin Scrapy class over one step (design §1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import ClassVar, Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+from scrapy.utils.misc import load_object
+
+from evidence.errors import AkashiError, RefusedError, UsageError
+from pipelines import steps
+from pipelines.admit import admit
+from pipelines.candidate import Candidate
+from pipelines.capture import Capture
+from pipelines.options import options_from
+from pipelines.recovery import recover
+from pipelines.robots import Fetch
+from pipelines.runtime import Listener, Runtime
+from storage.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Refused(DropItem):
+    """A candidate that was not captured; `error` names the reason, the next step and the exit code."""
+
+    def __init__(self, error: AkashiError) -> None:
+        super().__init__(f"{error.detail}", log_level="INFO")
+        self.error = error
+
+
+def to_log(url: str, step: str, text: str, *, done: int = 0, total: int = 0) -> None:
+    """The listener of a plain crawl: a line a step in Scrapy's log."""
+    if not done:
+        log.info("%s: %s: %s", url, step, text)
+
+
+class Workshop:
+    """One per crawler: the runtime, opened at the first candidate, and the room for captures at once."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+        self.runtime: Runtime | None = None
+        self.fatal: AkashiError | None = None
+        self.room = asyncio.Semaphore(crawler.settings.getint("AKASHI_CONCURRENT_CAPTURES", 2))
+        self._opening = asyncio.Lock()
+        self.listener: Listener = to_log
+        self.interrupted = False
+        self.under_way: dict[int, Capture] = {}
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Workshop:
+        """The crawler's workshop, made once."""
+        workshop: Workshop | None = getattr(crawler, "akashi", None)
+        if workshop is None:
+            workshop = cls(crawler)
+            crawler.akashi = workshop
+        return workshop
+
+    async def open(self) -> Runtime:
+        """The runtime, with dead captures of earlier processes closed first. Raises AkashiError."""
+        async with self._opening:
+            if self.fatal is not None:
+                raise self.fatal
+            if self.runtime is None:
+                options, settings = options_from(self.crawler.settings, Settings.load())
+                self.runtime = await asyncio.to_thread(Runtime.open, settings, options, self.listener)
+                if self.interrupted:
+                    self.runtime.interrupted.set()
+                await recover(self.runtime)
+            return self.runtime
+
+    def interrupt(self) -> None:
+        """Ctrl-C: recording stops; what was recorded is sealed, preserved and proved."""
+        self.interrupted = True
+        if self.runtime is not None:
+            self.runtime.interrupted.set()
+
+    async def run(self, step: steps.Step, candidate: Candidate) -> Candidate:
+        """Run one step for the candidate's capture. Ends the crawl when the store or ledger is gone."""
+        capture = self.under_way[id(candidate)]
+        runtime = await self.open()
+        try:
+            await steps.run_step(step, capture, runtime)
+        except steps.UNREACHABLE as error:
+            self.stop(error)
+            self.leave(candidate)
+            capture.release()
+            raise Refused(error) from error
+        return candidate
+
+    def stop(self, error: AkashiError) -> None:
+        """Nothing more can be kept: close the spider; what was fetched stays in the spool."""
+        self.fatal = error
+        if self.crawler.engine is not None and self.crawler.spider is not None:
+            log.error("%s%s", error.detail, f". Next: {error.next}" if error.next else "")
+            self.crawler.engine.close_spider(self.crawler.spider, reason=error.name)
+
+    def leave(self, candidate: Candidate) -> None:
+        """Make room for the next capture."""
+        if self.under_way.pop(id(candidate), None) is not None:
+            self.room.release()
+
+
+class StepPipeline:
+    """What all item pipelines share; a subclass names its step."""
+
+    step: ClassVar[steps.Step]
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.workshop = workshop
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's constructor."""
+        return cls(Workshop.of(crawler))
+
+    async def process_item(self, item: Candidate) -> Candidate:
+        """Run the step over the candidate's capture."""
+        return await self.workshop.run(self.step, item)
+
+
+class AdmitPipeline(StepPipeline):
+    """Refuses by policy (the item is dropped with its reason), or starts the capture."""
+
+    async def process_item(self, item: Candidate) -> Candidate:
+        """Admit one candidate; waits for room, so that captures at once stay bounded."""
+        await self.workshop.room.acquire()
+        try:
+            runtime = await self.workshop.open()
+            if runtime.interrupted.is_set():
+                raise RefusedError("stopped by a signal before it was started", code="interrupted")
+            runtime.listener(item.url, "admit", "checking address, scope and robots.txt")
+            self.workshop.under_way[id(item)] = await admit(item, runtime, self._fetch_robots())
+        except steps.UNREACHABLE as error:
+            self.workshop.room.release()
+            self.workshop.stop(error)
+            raise Refused(error) from error
+        except (RefusedError, UsageError) as error:
+            self.workshop.room.release()
+            code = error.code if isinstance(error, RefusedError) else "usage"
+            item.reasons = [{"code": code, "detail": error.detail}]
+            raise Refused(error) from error
+        except BaseException:
+            self.workshop.room.release()
+            raise
+        return item
+
+    def _fetch_robots(self) -> Fetch:
+        crawler = self.workshop.crawler
+        fetcher: Fetch = load_object(crawler.settings["AKASHI_ROBOTS_FETCHER"])(crawler)
+        return fetcher
+
+
+class PagePipeline(StepPipeline):
+    """Records the page."""
+
+    step = steps.PAGE
+
+
+class VideoPipeline(StepPipeline):
+    """Records the video."""
+
+    step = steps.VIDEO
+
+
+class InspectPipeline(StepPipeline):
+    """Reads facts off the files."""
+
+    step = steps.INSPECT
+
+
+class PreservePipeline(StepPipeline):
+    """Stores, reads back, compares."""
+
+    step = steps.PRESERVE
+
+
+class ProvePipeline(StepPipeline):
+    """Enters it in the ledger; the local copy goes only now."""
+
+    step = steps.PROVE
+
+    async def process_item(self, item: Candidate) -> Candidate:
+        """Prove, then drop the spool folder and make room."""
+        capture = self.workshop.under_way[id(item)]
+        await self.workshop.run(self.step, item)
+        capture.discard()
+        self.workshop.leave(item)
+        return item

@@ -1,0 +1,123 @@
+"""Step *page*: a Chromium process of its own opens the URL; what it sent and received goes to the WARC."""
+
+from __future__ import annotations
+
+from evidence.reasons import Reason
+from pipelines.capture import Capture
+from pipelines.children import make_workdir
+from pipelines.guard import Resolver, Tunnel
+from pipelines.record.page import PageRecord, record_page
+from pipelines.record.sink import WarcSink
+from pipelines.runtime import Runtime
+
+
+async def record_the_page(capture: Capture, runtime: Runtime) -> str:
+    """Record the page; its facts stand in `capture.facts["page"]`, its records in the WARC."""
+    make_workdir(capture.work)
+    sink = open_sink(capture, runtime)
+    url = capture.candidate.url
+    async with open_tunnel(capture, runtime) as tunnel:
+        page = await record_page(
+            url,
+            sink=sink,
+            workdir=capture.work / "page",
+            tunnel=tunnel,
+            settings=runtime.settings,
+            on_progress=lambda text, done: runtime.listener(url, "page", text, done=done),
+        )
+        remember_connections(capture, tunnel)
+    capture.facts["page"] = _facts(page)
+    for reason in page.reasons:
+        capture.note(reason)
+    if page.failed is not None:
+        capture.fail(page.failed)
+    elif _says_removed(page) and not page.video_hints:
+        capture.note(Reason("page-gone", "the page says that the post was removed"))
+    return f"{page.exchanges} exchanges, {page.bytes} bytes, status {page.status}"
+
+
+def open_sink(capture: Capture, runtime: Runtime) -> WarcSink:
+    """The capture's one WARC, opened once; the robots.txt exchange that admitted it is its first."""
+    sink: WarcSink | None = capture.live.get("sink")
+    if sink is None:
+        sink = WarcSink(
+            capture.warc_path,
+            capture_id=capture.id,
+            warcinfo=_warcinfo(capture, runtime),
+            spool=capture.folder,
+        )
+        capture.live["sink"] = sink
+        exchange = capture.live.pop("robots_exchange", None)
+        if exchange is not None:
+            sink.write_exchange(exchange)
+    return sink
+
+
+def open_tunnel(capture: Capture, runtime: Runtime) -> Tunnel:
+    """The one door out. One resolver per capture: a name keeps its first answer throughout."""
+    resolver = capture.live.setdefault("resolver", Resolver(allow_private=runtime.options.allow_private))
+    return Tunnel(resolver, log=capture.work / "connections.jsonl")
+
+
+def remember_connections(capture: Capture, tunnel: Tunnel) -> None:
+    """Keep which hosts were reached at which addresses, and which were refused."""
+    hosts = capture.facts.setdefault("hosts", {})
+    for connection in tunnel.connections:
+        known = hosts.setdefault(connection.host, {"dns": list(connection.dns), "peers": []})
+        peer = f"{connection.ip}:{connection.port}"
+        if peer not in known["peers"]:
+            known["peers"].append(peer)
+    refused = capture.facts.setdefault("refused", [])
+    for host, port, why in tunnel.refused:
+        fact = {"host": host, "port": port, "why": why}
+        if fact not in refused:
+            refused.append(fact)
+
+
+def _warcinfo(capture: Capture, runtime: Runtime) -> dict[str, str]:
+    operator = runtime.options.operator_facts(runtime.settings)
+    return {
+        "description": f"one capture of {capture.candidate.url}",
+        "hostname": operator["host"],
+        "isPartOf": capture.id,
+        "operator": operator["name"],
+        "robots": "override" if runtime.options.override_robots else "obey",
+    }
+
+
+def _facts(page: PageRecord) -> dict[str, object]:
+    return {
+        "browser": page.browser,
+        "bytes": page.bytes,
+        "canonical": page.canonical_url,
+        "displayed": page.displayed,
+        "exchanges": page.exchanges,
+        "final": page.final_url,
+        "hints": page.video_hints,
+        "missing": [missing.as_json() for missing in page.missing],
+        "redirects": page.redirects,
+        "server_dates": page.server_dates,
+        "status": page.status,
+        "title": page.title,
+    }
+
+
+_REMOVED = (
+    "has been removed",
+    "was removed",
+    "has been deleted",
+    "no longer available",
+    "video unavailable",
+    "this post is unavailable",
+    "content isn't available",
+    "削除されました",
+    "削除された",
+    "存在しません",
+    "公開されていません",
+    "利用できなくなりました",
+)
+
+
+def _says_removed(page: PageRecord) -> bool:
+    text = f"{page.title}\n{page.text}".casefold()
+    return any(phrase in text for phrase in _REMOVED)

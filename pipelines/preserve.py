@@ -1,0 +1,58 @@
+"""Step *preserve*: seal the WARC, store it and its manifest write-once, read back, compare.
+
+Sealing writes the manifest as known so far into the WARC (so that the WARC alone describes
+itself), closes the WARC, and adds the WARC's own digests to make the final manifest. Nothing
+after this changes a byte; a second run finds both files sealed and only stores them.
+"""
+
+from __future__ import annotations
+
+from evidence.digests import Digests, digest_bytes, digest_file
+from evidence.manifest import reseal
+from pipelines.capture import Capture
+from pipelines.page import open_sink
+from pipelines.runtime import Runtime, in_thread
+from pipelines.seal import sealed_manifest
+
+
+async def preserve(capture: Capture, runtime: Runtime) -> str:
+    """Store both objects. Raises StoreUnavailableError: then the spool keeps them for the next start."""
+    if "sealed" not in capture.facts:
+        await seal(capture, runtime)
+    sealed = capture.facts["sealed"]
+    digests = Digests(sealed["sha256"], sealed["sha512"], sealed["size"])
+    warc = await in_thread(
+        runtime.store.put_once, sealed["key"], capture.warc_path, digests, content_type="application/warc"
+    )
+    manifest_bytes = capture.manifest_path.read_bytes()
+    manifest = await in_thread(
+        runtime.store.put_once,
+        f"{capture.key_prefix}manifest.json",
+        manifest_bytes,
+        digest_bytes(manifest_bytes),
+        content_type="application/json",
+    )
+    capture.facts["preserved"] = {
+        "objects": [
+            {"key": stored.key, "version": stored.version, **stored.digests.as_json()}
+            for stored in (warc, manifest)
+        ]
+    }
+    return f"{warc.key}, {warc.digests.size} bytes"
+
+
+async def seal(capture: Capture, runtime: Runtime) -> None:
+    """Close the WARC with the sealed manifest in it; write the final manifest beside it."""
+    sink = open_sink(capture, runtime)
+    sealed = sealed_manifest(capture, runtime, sink)
+    sink.write_resource("manifest.json", "application/json", sealed)
+    sink.close()
+    capture.live.pop("sink")
+    digests = await in_thread(digest_file, capture.warc_path)
+    key = f"{capture.key_prefix}{capture.warc_path.name}"
+    warc = {"key": key, **digests.as_json(), "records": len(sink.records)}
+    temporary = capture.manifest_path.with_suffix(".new")
+    temporary.write_bytes(reseal(sealed, warc))
+    temporary.replace(capture.manifest_path)
+    capture.facts["sealed"] = warc
+    capture.save()

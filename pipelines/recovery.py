@@ -1,0 +1,81 @@
+"""What a dead process left in the spool is completed or closed by the next start.
+
+no capture.started in the ledger   nothing was fetched: the folder goes
+the closing entry is there         the folder goes
+the WARC is sealed                 preserved and proved as it is
+otherwise                          failed(interrupted): what was recorded, up to its last whole
+                                   record, is sealed, preserved and proved
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from evidence.reasons import Reason
+from pipelines.capture import Capture
+from pipelines.page import open_sink
+from pipelines.prove import closing_entry
+from pipelines.record.sink import trim_torn_tail
+from pipelines.runtime import Runtime, in_thread
+from pipelines.steps import finish
+
+log = logging.getLogger(__name__)
+
+
+async def recover(runtime: Runtime) -> list[Capture]:
+    """Finish every dead capture of this home; gives those that were closed. Raises as `finish`."""
+    closed = []
+    for folder in sorted(runtime.settings.home.spool.iterdir()):
+        if not folder.is_dir():
+            continue
+        capture = Capture.reopen(folder)
+        if capture is None:
+            continue
+        try:
+            if await _close(capture, runtime):
+                closed.append(capture)
+        finally:
+            capture.release()
+    return closed
+
+
+async def _close(capture: Capture, runtime: Runtime) -> bool:
+    if "started_entry" not in capture.facts:
+        entries = await in_thread(lambda: list(runtime.ledger.entries_of(capture.id)))
+        if not entries:
+            capture.discard()
+            return False
+        capture.facts["started_entry"] = entries[0].index
+    if "preserved" in capture.facts and await in_thread(closing_entry, runtime, capture.id) is not None:
+        await finish(capture, runtime)  # only the catalogue and the folder are left to do
+        capture.discard()
+        return True
+    if "sealed" not in capture.facts:
+        await _salvage(capture, runtime)
+    await finish(capture, runtime)
+    log.warning("%s: closed as %s (%s)", capture.id, capture.outcome, capture.candidate.url)
+    capture.discard()
+    return True
+
+
+async def _salvage(capture: Capture, runtime: Runtime) -> None:
+    """Keep what was recorded: whole records of the WARC, then those of the video child's part."""
+    died_in = next((s["name"] for s in reversed(capture.steps) if not s["ended"]), "")
+    if capture.steps and not died_in:
+        died_in = f"after {capture.steps[-1]['name']}"
+    capture.fail(
+        Reason("interrupted", f"the process died {('in ' + died_in) if died_in else 'before the page'}")
+    )
+    lost = await asyncio.to_thread(_trim, capture.warc_path)
+    sink = open_sink(capture, runtime)
+    for part in sorted(capture.work.glob("video/*.warc.gz")):
+        lost += await asyncio.to_thread(_trim, part)
+        sink.append_part(part)
+    capture.facts["salvaged"] = {"torn_bytes": lost}
+    capture.save()
+
+
+def _trim(path: Path) -> int:
+    return trim_torn_tail(path) if path.exists() else 0
