@@ -1,0 +1,22 @@
+"""What every test may ask for: the local web and its clips, started when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.site import Site
+from tests.site.clips import Media
+from tests.site.clips import media as made_media
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    with Site() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def media() -> Media:
+    return made_media()
