@@ -10,7 +10,9 @@
     │   └── LedgerFencedError     another sequencer wrote this segment: stop, never renumber
     └── CheckFailedError      1   a verification found something
         ├── CanonicalError        bytes are not the canonical form (RFC 8785)
+        ├── EntryError            a ledger entry breaks a rule
         ├── SegmentError          a ledger segment breaks a rule
+        ├── SignatureError        a signature is not by the key that it names
         ├── NoteError             a signed note or checkpoint breaks a rule
         ├── ManifestError         a manifest breaks a rule
         └── WarcError             a WARC file breaks a rule
@@ -84,7 +86,10 @@ class LedgerFencedError(LedgerUnavailableError):
 
 
 class CheckFailedError(AkashiError):
-    """A verification found something; `rule` names which rule broke, `offset`/`length` where."""
+    """A verification found something: which `rule` broke, and where.
+
+    Where is `offset` and `length` in bytes, or `field`, the path of a value (`warc.sha256`).
+    """
 
     exit_code = 1
 
@@ -95,20 +100,30 @@ class CheckFailedError(AkashiError):
         rule: str = "",
         offset: int | None = None,
         length: int | None = None,
+        field: str = "",
         next: str = "",
     ) -> None:
         super().__init__(detail, next=next)
         self.rule = rule
         self.offset = offset
         self.length = length
+        self.field = field
 
 
 class CanonicalError(CheckFailedError):
     """The bytes are not the one canonical form of their value (RFC 8785)."""
 
 
+class EntryError(CheckFailedError):
+    """A ledger entry breaks a rule of docs/formats/ledger.md."""
+
+
 class SegmentError(CheckFailedError):
     """A ledger segment breaks a rule of docs/formats/ledger.md."""
+
+
+class SignatureError(CheckFailedError):
+    """A signature is malformed, or not by the key that it names."""
 
 
 class NoteError(CheckFailedError):

@@ -1,0 +1,166 @@
+r"""One value, one run of bytes: RFC 8785 JSON without floats, and the one form of a time.
+
+    {"index":7,"time":"2026-11-23T08:13:00.123Z"}
+
+What is hashed is always such bytes. Reading is strict: UTF-8 without a byte order mark, no
+duplicate keys, integers of |n| < 2^53 only, nothing before or after the value, and the bytes
+must be exactly those that writing the value again gives (so `-0`, `1e3`, `A`, spaces and
+unsorted keys are all refused). Never hash what you parsed and wrote again: hash what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import Final, NoReturn, TypeAlias
+
+import rfc8785
+
+from evidence.errors import CanonicalError
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | bool | None"
+"""What strict reading gives. `True` and `1` are different values; floats do not exist."""
+
+MAX_INTEGER: Final = 2**53 - 1
+MAX_DEPTH: Final = 64
+"""Arrays and objects inside one another: far above any format of ours, far below the interpreter's stack."""
+
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+def canonical(value: object) -> bytes:
+    """The canonical bytes of a value made of dict, list, tuple, str, int, bool and None.
+
+    Raises CanonicalError (rule `float`, `integer`, `type`, `depth`, `text`) for anything else.
+    """
+    _refuse_inexact(value, 0)
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]  # _refuse_inexact has just narrowed it
+    except ValueError as error:  # rfc8785's own errors are ValueErrors, and so is a lone surrogate
+        raise CanonicalError(f"not Unicode text: {error}", rule="text") from error
+
+
+def parse(data: bytes) -> JSON:
+    """The value of canonical bytes.
+
+    Raises CanonicalError with the rule that broke (`utf-8`, `bom`, `json`, `duplicate-key`,
+    `float`, `integer`, `depth`, `text`, `canonical`) and, where it can be told, the byte offset.
+    """
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise CanonicalError("starts with a byte order mark", rule="bom", offset=0)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CanonicalError("not UTF-8", rule="utf-8", offset=error.start) from error
+    try:
+        value: JSON = json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_int=_integer,
+            parse_float=_no_float,
+            parse_constant=_no_float,
+        )
+    except json.JSONDecodeError as error:
+        offset = len(text[: error.pos].encode())
+        raise CanonicalError(f"not JSON: {error.msg}", rule="json", offset=offset) from error
+    except RecursionError as error:
+        raise CanonicalError("nested too deeply", rule="depth") from error
+    again = canonical(value)
+    if again != data:
+        raise CanonicalError(
+            "not the canonical form (RFC 8785)", rule="canonical", offset=first_difference(data, again)
+        )
+    return value
+
+
+def plain(value: object) -> JSON:
+    """A value from elsewhere (a page, an option list) brought into what `canonical` accepts.
+
+    Floats, integers of 2^53 and more, and all other kinds become text; tuples and sets become
+    lists; keys become text; lone surrogates, which no UTF-8 can hold, become U+FFFD.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) <= MAX_INTEGER:
+        return int(value)
+    if isinstance(value, Mapping):
+        return {_text(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [plain(item) for item in sorted(value, key=str)]
+    return _text(value)
+
+
+def utc(moment: datetime) -> str:
+    """A moment as `2026-11-23T08:13:00.123Z`: UTC, cut (not rounded) to the millisecond.
+
+    Raises CanonicalError (rule `time`) for a moment without a time zone.
+    """
+    if moment.tzinfo is None:
+        raise CanonicalError(f"{moment.isoformat()} has no time zone", rule="time")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_utc(text: str) -> datetime:
+    """The moment of a text that `utc` wrote. Raises CanonicalError (rule `time`) for any other form."""
+    try:
+        if _TIME.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:  # the form is right, the date is not: 2026-02-30
+        pass
+    raise CanonicalError(f"{text!r} is no UTC time like 2026-11-23T08:13:00.123Z", rule="time")
+
+
+def first_difference(one: bytes, other: bytes) -> int | None:
+    """Offset of the first byte in which two runs differ, the shorter one's end included; None if equal."""
+    return next((i for i, (a, b) in enumerate(zip_longest(one, other)) if a != b), None)
+
+
+def _refuse_inexact(value: object, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise CanonicalError(f"nested deeper than {MAX_DEPTH}", rule="depth")
+    match value:
+        case None | bool() | str():
+            return
+        case int() if abs(value) <= MAX_INTEGER:
+            return
+        case int():
+            raise CanonicalError(f"{value} is not below 2^53", rule="integer")
+        case float():
+            raise CanonicalError(f"{value!r} is a float: use an integer in a named unit", rule="float")
+        case dict() if all(isinstance(key, str) for key in value):
+            items = list(value.values())
+        case list() | tuple():
+            items = list(value)
+        case _:
+            raise CanonicalError(f"{type(value).__name__} has no canonical form", rule="type")
+    for item in items:
+        _refuse_inexact(item, depth + 1)
+
+
+def _without_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise CanonicalError(f"key {twice!r} stands twice in one object", rule="duplicate-key")
+    return result
+
+
+def _integer(digits: str) -> int:
+    # Counted before converted: Python refuses thousands of digits with an error of its own.
+    if len(digits) > len(str(-MAX_INTEGER)):
+        raise CanonicalError("an integer is not below 2^53", rule="integer")
+    return int(digits)
+
+
+def _no_float(text: str) -> NoReturn:
+    raise CanonicalError(f"{text[:32]} is not an integer", rule="float")
+
+
+def _text(value: object) -> str:
+    return str(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

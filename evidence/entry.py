@@ -1,0 +1,248 @@
+"""One ledger entry: canonical JSON of at most 65535 bytes, and the closed list of its types.
+
+    {"body":{"request":{"sha256":"…","sha512":"…","size":412}},"index":3,
+     "prev":"<64 hex: leaf hash of entry 2>","subject":"01KAR5Q8Z41X7JQ9D2N6V0H3GT",
+     "time":"2026-11-23T08:13:00.123Z","type":"capture.started","v":1}          (one line, no spaces)
+
+`prev` of entry 0 is 64 zeros. 65535 is what an entry bundle of c2sp.org/tlog-tiles can hold. The
+bodies below are frozen: a change is a new `v`, never another meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, NotRequired, Self, TypeAlias, TypedDict, cast
+
+from evidence.canonical import canonical, parse
+from evidence.dsse import Signature
+from evidence.errors import EntryError, NoteError
+from evidence.identifiers import is_ulid
+from evidence.note import VerifierKey
+from evidence.reasons import CODES
+from evidence.shape import Count, Key, Sha256, Sha512, ShapeError, Slug, Text, Ulid, Utc, check
+from evidence.tree import leaf_hash
+
+MAX_ENTRY: Final = 65535
+NO_PREVIOUS: Final = "0" * 64
+
+ENTRY_TYPES: Final = {
+    "log.opened": "the log begins: its origin and its key",
+    "key.added": "a collector's key may sign manifests from here on",
+    "custody.store": "the store that holds the evidence, and what it was found able to do",
+    "capture.started": "an attempt begins, before the first byte is fetched",
+    "capture.completed": "the attempt ended with everything it set out to record",
+    "capture.partial": "the attempt ended with named shortcomings",
+    "capture.failed": "the attempt failed; what had arrived is kept",
+}
+CLOSING: Final = {
+    "capture.completed": "complete",
+    "capture.partial": "partial",
+    "capture.failed": "failed",
+}
+"""The types that end an attempt, each with its outcome."""
+
+
+def _is_vkey(text: str) -> bool:
+    try:
+        VerifierKey.parse(text)
+    except NoteError:
+        return False
+    return True
+
+
+Vkey = Annotated[str, "the vkey of an Ed25519 key", _is_vkey]
+Code = Annotated[str, "a reason's code from the closed list", CODES.__contains__]
+
+
+class DigestsJson(TypedDict):
+    """Digests of one run of bytes."""
+
+    sha256: Sha256
+    sha512: Sha512
+    size: Count
+
+
+class ObjectJson(DigestsJson):
+    """One object in the store; `version` is what the store answered to the put, or empty."""
+
+    key: Key
+    version: Annotated[str, "text of at most 1024 characters", lambda value: len(value) <= 1024]  # noqa: PLR2004
+
+
+class LogOpened(TypedDict):
+    """Body of `log.opened`, entry 0; subject: the origin."""
+
+    origin: Text
+    vkey: Vkey
+
+
+class KeyAdded(TypedDict):
+    """Body of `key.added`; subject: the origin."""
+
+    role: Literal["collector"]
+    vkey: Vkey
+
+
+class Abilities(TypedDict):
+    """What a store was found able to do when it was probed."""
+
+    create_only: bool
+    versioning: bool
+    object_lock: bool
+    checksum_sha256: bool
+
+
+class CustodyStore(TypedDict):
+    """Body of `custody.store`; subject: the bucket."""
+
+    endpoint_kind: Slug
+    bucket: Text
+    abilities: Abilities
+    profile: Slug
+
+
+class CaptureStarted(TypedDict):
+    """Body of `capture.started`; subject: the capture's id.
+
+    `request` is the digest of the canonical, salted request document that the manifest keeps.
+    """
+
+    request: DigestsJson
+    attempt_of: NotRequired[Ulid]
+
+
+class CaptureEnded(TypedDict):
+    """Body of `capture.completed`, `.partial` and `.failed`; subject: the capture's id.
+
+    `started` is the index of the attempt's `capture.started`. Nothing preserved: no objects and
+    no signature. Otherwise exactly one object is the manifest, which the collector signed.
+    """
+
+    started: Count
+    outcome: Literal["complete", "partial", "failed"]
+    reasons: list[Code]
+    objects: list[ObjectJson]
+    signature: Signature | None
+
+
+class _EntryJson(TypedDict):
+    v: int
+    index: Count
+    prev: Sha256
+    time: Utc
+    type: str
+    subject: Text
+    body: dict[str, Any]
+
+
+_BODIES: Final[Mapping[str, Any]] = {
+    "log.opened": LogOpened,
+    "key.added": KeyAdded,
+    "custody.store": CustodyStore,
+    "capture.started": CaptureStarted,
+    **dict.fromkeys(CLOSING, CaptureEnded),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; `index` counts from 0, `time` is `canonical.utc` text, `body` is by type."""
+
+    index: int
+    prev: str
+    time: str
+    type: str
+    subject: str
+    body: Mapping[str, Any]
+    v: int = 1
+
+    def encode(self) -> bytes:
+        """The entry's bytes. Raises EntryError for what must never be appended, CanonicalError likewise."""
+        document = {
+            "body": dict(self.body),
+            "index": self.index,
+            "prev": self.prev,
+            "subject": self.subject,
+            "time": self.time,
+            "type": self.type,
+            "v": self.v,
+        }
+        _refuse(document)
+        data = canonical(document)
+        if len(data) > MAX_ENTRY:
+            raise EntryError(f"{len(data)} bytes exceed {MAX_ENTRY}", rule="entry-size")
+        return data
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """The entry of exactly these bytes. Raises CanonicalError or EntryError (rule, field)."""
+        if len(data) > MAX_ENTRY:
+            raise EntryError(f"{len(data)} bytes exceed {MAX_ENTRY}", rule="entry-size")
+        document = parse(data)
+        _refuse(document)
+        return cls(**cast("dict[str, Any]", document))
+
+    @property
+    def ended(self) -> CaptureEnded:
+        """The body, of an entry whose type is in CLOSING."""
+        return cast("CaptureEnded", self.body)
+
+
+def chain(previous: bytes | None) -> str:
+    """The `prev` of the entry that follows these bytes; of entry 0 if there are none."""
+    return NO_PREVIOUS if previous is None else leaf_hash(previous).hex()
+
+
+def _refuse(document: object) -> None:
+    """Raise EntryError unless the document is an entry whose parts agree with one another."""
+    try:
+        check(document, _EntryJson)
+        entry = cast("_EntryJson", document)
+        if entry["v"] != 1:
+            raise EntryError(f"version {entry['v']} is not known", rule="entry-version", field="v")
+        if entry["type"] not in _BODIES:
+            raise EntryError(f"{entry['type']!r} is no entry type", rule="entry-type", field="type")
+        check(entry["body"], _BODIES[entry["type"]], "body")
+    except ShapeError as error:
+        raise EntryError(str(error), rule="entry-shape", field=error.path) from error
+    for broken, what in (*_disagreements(entry), *_disagreements_by_type(entry)):
+        if broken:
+            raise EntryError(what, rule="entry-consistency")
+
+
+Disagreements: TypeAlias = Iterator[tuple[bool, str]]
+
+
+def _disagreements(entry: _EntryJson) -> Disagreements:
+    is_first = entry["index"] == 0
+    yield is_first != (entry["prev"] == NO_PREVIOUS), "`prev` is 64 zeros in entry 0 and nowhere else"
+    yield is_first != (entry["type"] == "log.opened"), "entry 0 is `log.opened`, and no other is"
+    is_capture = entry["type"].startswith("capture.")
+    yield is_capture and not is_ulid(entry["subject"]), "the subject is no capture id"
+
+
+def _disagreements_by_type(entry: _EntryJson) -> Disagreements:
+    body, subject = entry["body"], entry["subject"]
+    if entry["type"] == "log.opened":
+        yield VerifierKey.parse(body["vkey"]).name != body["origin"], "origin and key name differ"
+        yield body["origin"] != subject, "origin and subject differ"
+    elif entry["type"] == "custody.store":
+        yield body["bucket"] != subject, "bucket and subject differ"
+    elif entry["type"] in CLOSING:
+        yield from _disagreements_of_end(entry, cast("CaptureEnded", body))
+
+
+def _disagreements_of_end(entry: _EntryJson, body: CaptureEnded) -> Disagreements:
+    keys = [item["key"] for item in body["objects"]]
+    manifests = [key for key in keys if key.endswith("/manifest.json")]
+    complete = body["outcome"] == "complete"
+    outside = [key for key in keys if entry["subject"] not in key.split("/")[:-1]]
+    yield body["outcome"] != CLOSING[entry["type"]], "type and outcome differ"
+    yield complete == bool(body["reasons"]), "complete captures have no reasons, all others have some"
+    yield body["started"] >= entry["index"], "`started` names no earlier entry"
+    yield keys != sorted(set(keys)), "objects are not sorted by key, or a key stands twice"
+    yield bool(outside), "an object lies outside the capture's folder"
+    yield complete and not keys, "a complete capture without objects"
+    yield len(manifests) != bool(keys), "with objects there is exactly one manifest.json, without none"
+    yield (body["signature"] is None) != (not keys), "the manifest is signed, and nothing else is"

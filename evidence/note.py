@@ -1,0 +1,238 @@
+r"""Signed notes (c2sp.org/signed-note v1.0.0) and Ed25519 keys in that world's form.
+
+    akashi.invalid/5f2c61d0          ┐
+    7                                │ the text, ends in a newline; this is what is signed
+    r5pN…43 characters…=             ┘
+                                       an empty line
+    — akashi.invalid/5f2c61d0 2GbY…base64(4-byte key id || 64-byte signature)
+
+    key id = SHA-256(name || 0x0A || 0x01 || public key)[:4]
+    vkey   = name+hex(key id)+base64(0x01 || public key)
+
+Signatures by keys one does not know are ignored, so that keys rotate and witnesses sign; a known
+key with a bad signature condemns the whole note. No CR, no control character, nothing after the
+last signature line, no second way to write a base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from evidence.errors import NoteError
+
+ED25519: Final = 0x01
+MAX_NOTE: Final = 1 << 20
+"""Bytes of a note that is read: room for 16 post-quantum signatures many times over."""
+MAX_SIGNATURES: Final = 64
+KEY_ID_BYTES: Final = 4
+SIGNATURE_BYTES: Final = 64
+PUBLIC_KEY_BYTES: Final = 32
+
+_DASH: Final = "\N{EM DASH}"
+_PRIME: Final = 2**255 - 19
+# The y coordinates of the eight points of small order (RFC 8032 curve): under such a "key"
+# one signature fits any message. 0 and ±1 are exact; the other two are the order-8 points.
+_ORDER_8: Final = int("05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826", 16)
+_SMALL_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
+_NAME: Final = re.compile(r"[^\s+\x00-\x1f\x7f]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierKey:
+    """A public key and the name it signs under."""
+
+    name: str
+    public: bytes
+
+    def __post_init__(self) -> None:
+        """Refuse a name that notes cannot hold and a key that proves nothing (NoteError)."""
+        if not _NAME.fullmatch(self.name):
+            raise NoteError(
+                f"{self.name!r} is no key name: no spaces, no '+', 1 to 255 long", rule="key-name"
+            )
+        _refuse_weak(self.public)
+
+    @property
+    def key_id(self) -> bytes:
+        """The four bytes by which signatures name this key."""
+        preimage = self.name.encode() + b"\n" + bytes([ED25519]) + self.public
+        return hashlib.sha256(preimage).digest()[:KEY_ID_BYTES]
+
+    @property
+    def vkey(self) -> str:
+        """The key as text, e.g. to print, publish and compare."""
+        public = base64.b64encode(bytes([ED25519]) + self.public).decode()
+        return f"{self.name}+{self.key_id.hex()}+{public}"
+
+    @classmethod
+    def parse(cls, vkey: str) -> Self:
+        """Read a vkey. Raises NoteError (rule `vkey`, `key-name`, `key`)."""
+        parts = vkey.split("+", 2)  # base64 may hold a '+', name and key id may not
+        if len(parts) != 3:  # noqa: PLR2004
+            raise NoteError("a vkey is name+keyid+base64", rule="vkey")
+        name, key_id, encoded = parts
+        blob = _unbase64(encoded, "vkey")
+        if blob[:1] != bytes([ED25519]) or len(blob) != 1 + PUBLIC_KEY_BYTES:
+            raise NoteError("a vkey holds 0x01 and 32 bytes of Ed25519 key", rule="vkey")
+        key = cls(name, blob[1:])
+        if key_id != key.key_id.hex():
+            raise NoteError(f"the vkey's id is {key_id}, its key's is {key.key_id.hex()}", rule="vkey")
+        return key
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether the 64-byte signature over the message is by this key."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class SigningKey:
+    """A private key and the name it signs under. The seed never appears in `repr` or errors."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        self._seed = seed
+        self.verifier: Final = VerifierKey(name, self._private.public_key().public_bytes_raw())
+
+    @classmethod
+    def generate(cls, name: str) -> Self:
+        """A new key from the system's randomness."""
+        return cls(name, Ed25519PrivateKey.generate().private_bytes_raw())
+
+    @classmethod
+    def from_seed(cls, name: str, seed: bytes) -> Self:
+        """The key of a 32-byte seed. Raises ValueError for another length, NoteError for a bad name."""
+        return cls(name, seed)
+
+    @property
+    def name(self) -> str:
+        """The name it signs under."""
+        return self.verifier.name
+
+    @property
+    def vkey(self) -> str:
+        """Its public half as text."""
+        return self.verifier.vkey
+
+    @property
+    def seed(self) -> bytes:
+        """The 32 secret bytes, for the keyring's file alone."""
+        return self._seed
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte Ed25519 signature (RFC 8032) over the message."""
+        return self._private.sign(message)
+
+    def sign_line(self, text: str) -> str:
+        """The signature line over a note's text, with its newline."""
+        blob = self.verifier.key_id + self.sign(text.encode())
+        return f"{_DASH} {self.name} {base64.b64encode(blob).decode()}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedNote:
+    """A note's text and the names of the known keys whose signatures verified, in the note's order."""
+
+    text: str
+    verified: tuple[str, ...]
+
+
+def sign_note(text: str, keys: Sequence[SigningKey]) -> bytes:
+    """The signed note over a text that ends in a newline. Raises NoteError for a text no note can hold."""
+    _refuse_text(text)
+    if not keys:
+        raise NoteError("a note needs a signature", rule="signatures")
+    return (text + "\n" + "".join(key.sign_line(text) for key in keys)).encode()
+
+
+def open_note(data: bytes, vkeys: Sequence[VerifierKey]) -> OpenedNote:
+    """The text of a note that at least one known key signed, and that no known key signed badly.
+
+    Raises NoteError; its rule is `size`, `text`, `form`, `signatures`, `signature-line`,
+    `signature` (a known key's does not verify) or `unsigned` (no known key signed).
+    """
+    if len(data) > MAX_NOTE:
+        raise NoteError(f"{len(data)} bytes exceed {MAX_NOTE}", rule="size")
+    try:
+        whole = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NoteError("not UTF-8", rule="text", offset=error.start) from error
+    body, separator, tail = whole.rpartition("\n\n")
+    if not separator:
+        raise NoteError("no empty line between text and signatures", rule="form")
+    text = body + "\n"
+    _refuse_text(text)
+    known = {(key.name, key.key_id): key for key in vkeys}
+    verified: list[str] = []
+    for name, key_id, signature in _signature_lines(tail):
+        key = known.get((name, key_id))
+        if key is None:
+            continue
+        if not key.verify(text.encode(), signature):
+            raise NoteError(f"the signature of {name} does not verify", rule="signature")
+        verified.append(name)
+    if not verified:
+        raise NoteError("no known key signed this note", rule="unsigned")
+    return OpenedNote(text, tuple(verified))
+
+
+def _signature_lines(tail: str) -> Iterator[tuple[str, bytes, bytes]]:
+    if not tail.endswith("\n"):
+        raise NoteError("the last signature line has no newline", rule="form")
+    lines = tail[:-1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise NoteError(f"{len(lines)} signatures exceed {MAX_SIGNATURES}", rule="signatures")
+    for line in lines:
+        dash, _, rest = line.partition(" ")
+        name, space, encoded = rest.partition(" ")
+        if dash != _DASH or not space or not _NAME.fullmatch(name):
+            raise NoteError("a line after the empty line is no signature line", rule="signature-line")
+        blob = _unbase64(encoded, "signature-line")
+        if len(blob) <= KEY_ID_BYTES:
+            raise NoteError("a signature is shorter than its key id", rule="signature-line")
+        yield name, blob[:KEY_ID_BYTES], blob[KEY_ID_BYTES:]
+
+
+def _refuse_text(text: str) -> None:
+    if not text.endswith("\n") or any(c < " " and c != "\n" for c in text):
+        raise NoteError("a note's text ends in a newline and holds no other control character", rule="text")
+
+
+def _refuse_weak(public: bytes) -> None:
+    if len(public) != PUBLIC_KEY_BYTES:
+        raise NoteError(f"an Ed25519 key has 32 bytes, not {len(public)}", rule="key")
+    y = int.from_bytes(public, "little") & (1 << 255) - 1
+    if y >= _PRIME:
+        raise NoteError("the key is not in canonical form (RFC 8032 §5.1.3)", rule="key")
+    if y in _SMALL_ORDER:
+        raise NoteError("the key is a point of small order: it proves nothing", rule="key")
+    if not _on_curve(y):
+        raise NoteError("the key is no point of the curve", rule="key")
+
+
+def _on_curve(y: int) -> bool:
+    # x² = (y² - 1) / (d·y² + 1), d = -121665/121666; solvable iff Euler's criterion says so.
+    d = -121665 * pow(121666, -1, _PRIME) % _PRIME
+    x_squared = (y * y - 1) * pow(d * y * y + 1, -1, _PRIME) % _PRIME
+    return pow(x_squared, (_PRIME - 1) // 2, _PRIME) in {0, 1}
+
+
+def _unbase64(text: str, rule: str) -> bytes:
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise NoteError("not base64", rule=rule) from error
+    if base64.b64encode(blob).decode() != text:
+        raise NoteError("not the one base64 form of its bytes", rule=rule)
+    return blob

@@ -1,0 +1,136 @@
+r"""A segment: one write-once object with 1 to 256 entries. Its creation commits them and fences rivals.
+
+    {"count":2,"first":7,"prev":"<64 hex: leaf hash of entry 6>","v":1}\n
+    {"body":{…},"index":7,"prev":"<the same 64 hex>",…}\n
+    {"body":{…},"index":8,"prev":"<leaf hash of entry 7>",…}\n
+
+Key: `ledger/segments/000000000007`. Every line is canonical JSON, so that no line holds a newline,
+and ends in exactly one; nothing follows the last. The header's `prev` equals the first entry's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypedDict, cast
+
+from evidence.canonical import canonical, parse
+from evidence.entry import Entry, chain
+from evidence.errors import CheckFailedError, SegmentError
+from evidence.shape import Count, Sha256, ShapeError, check
+
+PREFIX: Final = "ledger/segments/"
+MAX_ENTRIES: Final = 256
+"""Entries in one segment, as many as an entry bundle of tlog-tiles has: bounds a reader's memory."""
+
+
+class Header(TypedDict):
+    """A segment's first line."""
+
+    count: Count
+    first: Count
+    prev: Sha256
+    v: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as it lies in the object: `length` counts its newline, which `data` does not hold."""
+
+    data: bytes
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry(Line):
+    """One entry of a segment, decoded, with its exact bytes and where they lie."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment that keeps every rule within itself."""
+
+    first: int
+    prev: str
+    entries: tuple[SegmentEntry, ...]
+
+
+def segment_key(first: int) -> str:
+    """The object's key: the first entry's index in 12 digits."""
+    return f"{PREFIX}{first:012d}"
+
+
+def encode_segment(entries: Sequence[bytes]) -> bytes:
+    """The segment of consecutive entries' bytes. Raises SegmentError for what must not be published."""
+    if not 0 < len(entries) <= MAX_ENTRIES:
+        raise SegmentError(f"{len(entries)} entries are not 1 to {MAX_ENTRIES}", rule="segment-count")
+    first = Entry.decode(entries[0])
+    header = {"count": len(entries), "first": first.index, "prev": first.prev, "v": 1}
+    data = b"".join(line + b"\n" for line in (canonical(header), *entries))
+    parse_segment(data)
+    return data
+
+
+def parse_segment(data: bytes) -> Segment:
+    """The segment of exactly these bytes. Raises SegmentError at the first rule that breaks.
+
+    Its `offset` and `length` are those of the line concerned, its `rule` one of `segment-newline`,
+    `segment-header`, `segment-count`, `segment-entry`, `segment-index`, `segment-chain`.
+    """
+    lines = list(split_lines(data))
+    head, rest = lines[0], lines[1:]
+    header = parse_header(head)
+    if header["count"] != len(rest):
+        raise _broken(head, "segment-count", f"{header['count']} entries announced, {len(rest)} present")
+    entries: list[SegmentEntry] = []
+    prev = header["prev"]
+    for index, line in enumerate(rest, start=header["first"]):
+        entry = parse_line(line)
+        if entry.index != index:
+            raise _broken(line, "segment-index", f"entry {entry.index} where {index} belongs")
+        if entry.prev != prev:
+            raise _broken(line, "segment-chain", f"`prev` of entry {index} is not the hash of the one before")
+        prev = chain(line.data)
+        entries.append(SegmentEntry(line.data, line.offset, line.length, entry))
+    return Segment(header["first"], header["prev"], tuple(entries))
+
+
+def split_lines(data: bytes) -> Iterator[Line]:
+    """The lines of a segment, header first. Raises SegmentError (rule `segment-newline`) at a torn end."""
+    offset = 0
+    for data_line in data.split(b"\n")[:-1]:
+        yield Line(data_line, offset, len(data_line) + 1)
+        offset += len(data_line) + 1
+    if offset != len(data) or not data:
+        detail = "the last line does not end in a newline" if data else "no bytes at all"
+        raise SegmentError(detail, rule="segment-newline", offset=offset, length=len(data) - offset)
+
+
+def parse_header(line: Line) -> Header:
+    """A segment's first line. Raises SegmentError (rule `segment-header`)."""
+    try:
+        value = parse(line.data)
+        check(value, Header)
+    except (CheckFailedError, ShapeError) as error:
+        raise _broken(line, "segment-header", str(error)) from error
+    header = cast("Header", value)
+    if header["v"] != 1:
+        raise _broken(line, "segment-header", f"version {header['v']} is not known")
+    if not 0 < header["count"] <= MAX_ENTRIES:
+        raise _broken(line, "segment-count", f"{header['count']} entries are not 1 to {MAX_ENTRIES}")
+    return header
+
+
+def parse_line(line: Line) -> Entry:
+    """The entry of a line. Raises SegmentError (rule `segment-entry`)."""
+    try:
+        return Entry.decode(line.data)
+    except CheckFailedError as error:
+        raise _broken(line, "segment-entry", f"{error.rule}: {error.detail}") from error
+
+
+def _broken(line: Line, rule: str, detail: str) -> SegmentError:
+    return SegmentError(detail, rule=rule, offset=line.offset, length=line.length)
