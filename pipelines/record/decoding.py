@@ -1,0 +1,147 @@
+r"""Undoing, while bytes arrive, what HTTP did to a body: chunk framing, then content codings.
+
+    4\r\nWiki\r\n0\r\n\r\n   →   Wiki        (RFC 9112 §7.1; extensions and trailers are skipped)
+
+Bounded memory whatever the input claims: output is handed on in pieces of at most 1 MiB.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import brotli  # type: ignore[import-untyped]
+
+from pipelines.record.heads import Head
+
+PIECE: Final = 1 << 20
+_LINE_MAX: Final = 1 << 16
+
+Step = Callable[[bytes], Iterable[bytes]]
+
+
+class UndecodableError(Exception):
+    """The body does not follow the coding that its head names."""
+
+
+class Dechunker:
+    """Takes chunk framing away; `ended` once the last chunk and its trailers were seen."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._line = b""
+        self._left = 0
+        self._expects = self._size_line
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The content in `data`. Raises UndecodableError on broken framing."""
+        view = memoryview(data)
+        while view and not self.ended:
+            if self._left:
+                piece = view[: self._left]
+                view = view[len(piece) :]
+                self._left -= len(piece)
+                yield bytes(piece)
+                continue
+            end = bytes(view[:_LINE_MAX]).find(b"\n") + 1
+            self._line += bytes(view[: end or len(view)])
+            view = view[end or len(view) :]
+            if len(self._line) > _LINE_MAX:
+                raise UndecodableError("chunk line too long")
+            if end:
+                line, self._line = self._line.strip(), b""
+                self._expects(line)
+
+    def _size_line(self, line: bytes) -> None:
+        try:
+            self._left = int(line.partition(b";")[0].strip(), 16)
+        except ValueError:
+            raise UndecodableError(f"chunk size {line[:20]!r}") from None
+        self._expects = self._after_data if self._left else self._trailer
+
+    def _after_data(self, line: bytes) -> None:
+        if line:
+            raise UndecodableError("no line end after a chunk")
+        self._expects = self._size_line
+
+    def _trailer(self, line: bytes) -> None:
+        self.ended = not line
+
+
+class ContentDecoder:
+    """The content of one body, from the bytes of its payload: `feed` them, take what comes out."""
+
+    def __init__(self, head: Head) -> None:
+        self._chunks = Dechunker() if head.chunked else None
+        self._steps: list[Step] = [self._chunks.feed] if self._chunks else []
+        self._steps += [_step(coding) for coding in reversed(head.encodings)]
+
+    @property
+    def identity(self) -> bool:
+        """Whether the content is the payload itself."""
+        return not self._steps
+
+    @property
+    def last_chunk_seen(self) -> bool:
+        """Whether a chunked body came to its end."""
+        return self._chunks is not None and self._chunks.ended
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Pieces of content. Raises UndecodableError."""
+        return _through(self._steps, data)
+
+
+def _through(steps: list[Step], data: bytes) -> Iterator[bytes]:
+    if not steps:
+        yield data
+        return
+    for piece in steps[0](data):
+        yield from _through(steps[1:], piece)
+
+
+def _step(coding: str) -> Step:
+    if coding in {"gzip", "x-gzip", "deflate"}:
+        return _Inflater(coding).feed
+    if coding == "br":
+        return _brotli()
+    raise UndecodableError(f"content coding {coding!r}")
+
+
+class _Inflater:
+    """gzip (RFC 1952, members may follow one another) or deflate (zlib, or raw as some servers send it)."""
+
+    def __init__(self, coding: str) -> None:
+        self._raw_allowed = coding == "deflate"
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS if self._raw_allowed else zlib.MAX_WBITS | 16)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            try:
+                piece = self._inflate.decompress(data, PIECE)
+            except zlib.error as error:
+                if not self._raw_allowed:
+                    raise UndecodableError(str(error)) from None
+                self._raw_allowed = False
+                self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+                continue
+            self._raw_allowed = False
+            yield piece
+            data = self._inflate.unconsumed_tail
+            if self._inflate.eof and self._inflate.unused_data:
+                data = self._inflate.unused_data
+                self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+
+def _brotli() -> Step:
+    decoder = brotli.Decompressor()
+
+    def feed(data: bytes) -> Iterator[bytes]:
+        try:
+            while piece := decoder.process(data, output_buffer_limit=PIECE):
+                yield piece
+                data = b""
+        except brotli.error as error:
+            raise UndecodableError(str(error)) from None
+
+    return feed

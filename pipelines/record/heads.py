@@ -1,0 +1,82 @@
+"""Reading an HTTP/1.1 head (RFC 9112) just far enough to file it: status, fields, body framing.
+
+    HTTP/1.1 206 Partial Content␍␊Content-Type: video/mp4␍␊Content-Range: bytes 7-9/10␍␊␍␊
+
+The bytes themselves are never rewritten; what cannot be read here is simply not known.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+END: Final = b"\r\n\r\n"
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A parsed head: `status` is 0 for a request or a line that is no status line."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    """Lower-case name and value, in order of appearance."""
+
+    def get(self, name: str) -> str:
+        """The values of a field joined as RFC 9110 §5.3 says; empty when absent. `name` in lower case."""
+        return ", ".join(value for field, value in self.fields if field == name)
+
+    @property
+    def mime(self) -> str:
+        """The media type without parameters, in lower case; empty when not stated."""
+        return self.get("content-type").partition(";")[0].strip().lower()
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body is chunk-framed (RFC 9112 §7.1)."""
+        return self.get("transfer-encoding").lower().endswith("chunked")
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """Content codings in the order in which they were applied, `identity` left out."""
+        stated = (coding.strip().lower() for coding in self.get("content-encoding").split(","))
+        return tuple(coding for coding in stated if coding and coding != "identity")
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length in bytes, or None when it is not stated as one number."""
+        stated = self.get("content-length")
+        return int(stated) if stated.isascii() and stated.isdigit() else None
+
+    @property
+    def range_start(self) -> int | None:
+        """First byte position that a single-part 206 answer states, else None."""
+        match = _RANGE.fullmatch(self.get("content-range").strip())
+        return int(match[1]) if match and self.status == 206 else None  # noqa: PLR2004  # RFC 9110 §15.3.7
+
+    def has_body(self, method: str) -> bool:
+        """Whether an answer to `method` carries a body at all (RFC 9112 §6.3)."""
+        return method != "HEAD" and self.status >= 200 and self.status not in {204, 304}  # noqa: PLR2004
+
+
+def parse_head(head: bytes) -> Head:
+    """Parse a request's or a response's head; malformed lines are skipped, never raised on."""
+    first, *lines = head.partition(END)[0].decode("latin-1").split("\r\n")
+    fields = [(name.strip().lower(), value.strip()) for name, mark, value in map(_split, lines) if mark]
+    return Head(status_of(first), tuple(fields))
+
+
+def status_of(line: str) -> int:
+    """The status code of a status line, 0 when it is none."""
+    match = re.match(r"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: |$)", line)
+    return int(match[1]) if match else 0
+
+
+def is_response(head: bytes) -> bool:
+    """Whether the bytes begin with a status line and end with the head's empty line."""
+    return head.endswith(END) and status_of(head.partition(b"\r\n")[0].decode("latin-1")) > 0
+
+
+def _split(line: str) -> tuple[str, str, str]:
+    return line.partition(":")

@@ -1,0 +1,179 @@
+r"""warcio's WARCWriter with three things of ours: sha256 digests, gzip levels, streaming of large bodies.
+
+Each record is one gzip member (WARC 1.1 annex D.2). A member at level 0 holds *stored* blocks
+(RFC 1951 §3.2.4), so media is copied, not compressed, and can be found by offset:
+
+    1f 8b 08 00 00 00 00 00 00 ff                        gzip header, no time, no name
+    00 | len, 2 bytes LE | ~len, 2 bytes LE | bytes      stored block of at most 65535 bytes, repeated
+    01 00 00 ff ff                                       last block, empty
+    crc32, 4 bytes LE | size mod 2^32, 4 bytes LE
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from warcio.warcwriter import WARCWriter
+
+from evidence.digests import Digester, Digests
+
+_BLOCK: Final = 65535
+_READ: Final = 4 * _BLOCK
+"""Bytes moved at a time: whole stored blocks, small enough to stay in the processor's cache."""
+_GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_LAST_BLOCK: Final = b"\x01\x00\x00\xff\xff"
+STORED: Final = 0
+TEXT: Final = 6
+
+
+class WarcFile:
+    """A WARC being written: knows its offset and, where asked, its digests without a second reading."""
+
+    def __init__(self, path: Path, *, digest: bool) -> None:
+        """Create `path`, or go on behind what it holds: then no digests are taken. Raises OSError."""
+        self._raw = path.open("ab", buffering=0)
+        self.offset = self._raw.tell()
+        self._digester = Digester() if digest and not self.offset else None
+
+    def write(self, data: bytes) -> None:
+        """Append all of the bytes. Raises OSError, e.g. when the disk is full."""
+        view = memoryview(data)
+        while view:
+            view = view[self._raw.write(view) :]
+        if self._digester is not None:
+            self._digester.update(data)
+        self.offset += len(data)
+
+    def flush(self) -> None:
+        """Nothing is buffered; warcio asks all the same."""
+
+    def truncate(self, offset: int) -> None:
+        """Drop what a failed record left behind `offset`. The digests then need a second reading."""
+        self._raw.truncate(offset)
+        self._digester = None if self.offset != offset else self._digester
+        self.offset = offset
+
+    def close(self, *, sync: bool) -> Digests | None:
+        """Close, after fsync when `sync`; gives the digests if they were taken throughout."""
+        if sync:
+            os.fsync(self._raw.fileno())
+        self._raw.close()
+        return self._digester.result() if self._digester else None
+
+
+class GzipMember:
+    """One gzip member; `flush` ends it. Level 0 is framed here, at twice the speed of zlib's level 0."""
+
+    def __init__(self, out: WarcFile, level: int) -> None:
+        self._out = out
+        self._compress = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS | 16) if level else None
+        self._crc = 0
+        self._size = 0
+        if not level:
+            out.write(_GZIP_HEADER)
+
+    def write(self, data: bytes) -> None:
+        """Add bytes of the record."""
+        if self._compress is not None:
+            self._out.write(self._compress.compress(data))
+            return
+        self._crc = zlib.crc32(data, self._crc)
+        self._size += len(data)
+        view = memoryview(data)
+        parts: list[bytes | memoryview] = []
+        for start in range(0, len(data), _BLOCK):
+            block = view[start : start + _BLOCK]
+            parts += (struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF), block)
+        self._out.write(b"".join(parts))
+
+    def flush(self) -> None:
+        """End the member."""
+        if self._compress is not None:
+            self._out.write(self._compress.flush())
+        else:
+            self._out.write(_LAST_BLOCK + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
+
+
+class Block:
+    """A record's block as one stream: a head in memory, then a body in memory or in its spool file."""
+
+    def __init__(self, head: bytes, body: bytes | Path | None) -> None:
+        self._parts: list[BinaryIO] = [BytesIO(head)]
+        if isinstance(body, Path):
+            self._parts.append(body.open("rb", buffering=0))
+        elif body:
+            self._parts.append(BytesIO(body))
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; empty at the end."""
+        while self._parts:
+            if data := self._parts[0].read(size):
+                return data
+            self._parts.pop(0).close()
+        return b""
+
+    def close(self) -> None:
+        """Close what is still open."""
+        while self._parts:
+            self._parts.pop().close()
+
+
+class RecordWriter(WARCWriter):  # type: ignore[misc]  # warcio has no types
+    """WARC/1.1 records by warcio, each one gzip member at the level given; digests must be there already."""
+
+    def __init__(self, out: WarcFile) -> None:
+        super().__init__(out, gzip=False, warc_version="1.1")
+
+    def write(self, record: Any, block: Block, length: int, level: int) -> None:
+        """Write `record` with `length` bytes of `block` as its content."""
+        record.raw_stream, record.length, record.payload_length = block, length, length
+        try:
+            self._write_warc_record(GzipMember(self.out, level), record)
+        finally:
+            block.close()
+
+    def ensure_digest(self, record: Any, block: bool = True, payload: bool = True) -> None:
+        """Nothing: the sink sets digests that were taken in flight, in hexadecimal."""
+
+    @staticmethod
+    def _iter_stream(stream: Block) -> Iterator[bytes]:
+        while data := stream.read(_READ):
+            yield data
+
+
+def trim_torn_tail(path: Path) -> int:
+    """Cut a WARC that a killed process left back to its last whole gzip member; gives the bytes cut off.
+
+    Constant memory. Raises OSError.
+    """
+    whole = whole_members(path)
+    torn = path.stat().st_size - whole
+    if torn:
+        os.truncate(path, whole)
+    return torn
+
+
+def whole_members(path: Path) -> int:
+    """The offset at which the last whole gzip member of a file ends (its CRC and size are right)."""
+    whole = offset = 0
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    with path.open("rb") as stream:
+        while data := stream.read(_READ):
+            while data:
+                try:
+                    inflate.decompress(data, _READ)
+                except zlib.error:
+                    return whole
+                left = inflate.unconsumed_tail or inflate.unused_data
+                offset += len(data) - len(left)
+                data = left
+                if inflate.eof:
+                    whole = offset
+                    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    return whole
