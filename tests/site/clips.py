@@ -19,10 +19,10 @@ from typing import Final
 _PICTURE: Final = {
     "one": "testsrc2=size=640x360:rate=25:duration=6",
     "two": "mandelbrot=size=640x360:rate=25:end_scale=0.02:end_pts=100,trim=duration=4",
-    "three": "gradients=size=640x360:rate=25:duration=5:seed=7:c0=#1d2b64:c1=#f8cdda:c2=#ff7e5f:n=3"
-    ":speed=0.02",
-    "four": "life=size=160x90:rate=25:seed=8:mold=10:life_color=#ffd36e:death_color=#30336b:ratio=0.2"
-    ",trim=duration=5,scale=640:360:flags=neighbor",
+    "three": "gradients=size=640x360:rate=25:duration=5:seed=7:c0=#141e4d:c1=#6a3d8f:c2=#ff7e5f:c3=#ffd59e"
+    ":n=4:x0=320:y0=0:x1=320:y1=359:speed=0.002",
+    "four": "life=size=80x45:rate=10:seed=8:mold=10:life_color=#ffd36e:death_color=#30336b:mold_color=#11142f"
+    ":ratio=0.12,trim=duration=5,scale=640:360:flags=neighbor,fps=25",
     "five": "cellauto=size=320x180:rate=25:seed=3:rule=110:scroll=1"
     ",trim=duration=4,scale=640:360:flags=neighbor",
 }

@@ -90,7 +90,9 @@ def image(request: Request, name: str) -> Response:
 @router.page("/media/manifest.mpd")
 def dash(request: Request) -> Response:
     """DASH with one whole file for the picture and one for the sound."""
-    return typed(web_file("manifest.mpd").encode(), kind_of("mpd"))
+    response = typed(web_file("manifest.mpd").encode(), kind_of("mpd"))
+    response.headers.append(("Access-Control-Allow-Origin", "*"))
+    return response
 
 
 @router.page("/media/<name>")
@@ -116,7 +118,7 @@ def big(request: Request, size: str) -> Response:
 def comments(request: Request) -> Response:
     """JSON in chunks; what was asked comes back in it."""
     sort = request.query.get("sort", [""])[0]
-    people = [("ねこ", "これ本物なの"), ("pilot_9", "is this AI?"), ("灯", "星がきれい ✨")]
+    people = [("ねこ", "これ本物なの"), ("pilot_9", "is this AI?"), ("灯", "星がきれい☆")]
     listed = [{"from": who, "text": text} for who, text in people]
     body = json.dumps(
         {"sort": sort, "page": int(request.number("page", 1)), "comments": listed}, ensure_ascii=False

@@ -37,7 +37,8 @@ class ServedExchange:
     start: int = 0
     """The first byte of `source` that was sent."""
     sent: int = 0
-    """Bytes of body handed to the socket, framing included."""
+    """Bytes of body handed to the socket, framing included; where the client left early (`completed` is
+    false) it got these or fewer, so what it recorded is a prefix."""
     completed: bool = False
     """Whether all of the response was handed to the socket."""
     done: threading.Event = field(default_factory=threading.Event)

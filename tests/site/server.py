@@ -194,14 +194,14 @@ class _Connection:
             end = max(start, min(end, response.cut_at))
         if isinstance(response.body, bytes):
             piece = response.body[start:end]
-            self._sock.sendall(piece)
             exchange.kept += piece
             exchange.sent = len(piece)
+            self._sock.sendall(piece)
         else:
             exchange.source, exchange.start = response.body, start  # type: ignore[assignment]
             for view in response.body.read(start, end):  # type: ignore[union-attr]
-                self._sock.sendall(view)
                 exchange.sent += len(view)
+                self._sock.sendall(view)
         if end < whole_end:
             raise Closed
 
@@ -209,9 +209,9 @@ class _Connection:
         pieces: Iterator[bytes] = response.body  # type: ignore[assignment]
         for data in itertools.chain(pieces, [b""]):
             frame = f"{len(data):x}\r\n".encode() + data + b"\r\n"
-            self._sock.sendall(frame)
             exchange.kept += frame
             exchange.sent += len(frame)
+            self._sock.sendall(frame)
 
 
 def _span(request: Request, response: Response, size: int) -> tuple[int, int, int]:

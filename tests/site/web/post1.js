@@ -25,7 +25,7 @@ async function aborted() {
 async function all() {
   await Promise.all([
     comments(),
-    fetch("/api/view?post=1", { method: "POST", headers: json, body: JSON.stringify({ post: 1, 題: "流星の夜", mood: "✨" }) }),
+    fetch("/api/view?post=1", { method: "POST", headers: json, body: JSON.stringify({ post: 1, 題: "流星の夜", mood: "🌠" }) }),
     fetch("/api/like", { method: "POST", body: new URLSearchParams({ post: "1", 名前: "ねこ", note: "a b&c=d" }) }),
     fetch(window.OTHER + "/api/view?from=videos", { method: "POST", headers: json, body: '{"seen":"星"}' }),
     fetch("/media/two.mp4", { method: "HEAD" }),
