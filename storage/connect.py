@@ -1,0 +1,141 @@
+"""From settings to a store that was reached, has its bucket, and is known for what it can do.
+
+    <home>/probe.json    {"abilities": {…}, "bucket": …, "endpoint": …, "probed": Unix seconds}
+
+may be lost and is trusted for a day: whoever can write it can write the keys beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from evidence.errors import StoreUnavailableError, UsageError
+from storage.embedded import EmbeddedStore
+from storage.objects import Abilities
+from storage.probe import probe
+from storage.s3 import S3Store
+from storage.s3_client import S3Endpoint
+from storage.s3_errors import code_of, status_of
+from storage.settings import Settings
+from storage.weed import write_private
+
+PROBED_FOR: Final = 24 * 3600
+"""Seconds for which what a probe found is believed; `akashi doctor` probes anew each time."""
+
+
+def open_store(settings: Settings) -> S3Store:
+    """The store that the settings name: started if it is ours, its bucket made if it is not there.
+
+    Raises StoreUnavailableError for a store that cannot be reached or lacks what evidence needs,
+    UsageError for settings that cannot be.
+    """
+    if settings.store_retention_days < 1:
+        raise UsageError("store_retention_days must be at least 1", next="correct store_retention_days")
+    revive: Callable[[], S3Endpoint] | None = None
+    if settings.store_endpoint:
+        endpoint = _configured(settings)
+    else:
+        revive = EmbeddedStore(settings.home).start
+        endpoint = revive()
+    store = S3Store(
+        endpoint,
+        settings.store_bucket,
+        retention=timedelta(days=settings.store_retention_days),
+        compliance=settings.store_profile == "legal",
+        revive=revive,
+    )
+    _ensure_bucket(store, settings.store_region)
+    store.abilities = _known_abilities(store, settings.home.root / "probe.json")
+    _refuse_lacking(store)
+    return store
+
+
+def _configured(settings: Settings) -> S3Endpoint:
+    access, secret = _credentials(settings.home.root / "store-credentials")
+    return S3Endpoint(settings.store_endpoint, access, secret, settings.store_region, "configured")
+
+
+def _credentials(path: Path) -> tuple[str, str]:
+    """From the AKASHI_STORE_… variables, else two lines of a 0600 file, else none: boto3's own chain.
+
+    Raises UsageError for one without the other and for a file that others may read.
+    """
+    access = os.environ.get("AKASHI_STORE_ACCESS_KEY", "")
+    secret = os.environ.get("AKASHI_STORE_SECRET_KEY", "")
+    if not access and not secret and path.exists():
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise UsageError(f"{path} may be read by others", next=f"chmod 600 {path}")
+        access, _, secret = path.read_text("utf-8").strip().partition("\n")
+    if bool(access) != bool(secret):
+        raise UsageError(
+            "one of the store's two keys is missing",
+            next="set AKASHI_STORE_ACCESS_KEY and AKASHI_STORE_SECRET_KEY",
+        )
+    return access, secret
+
+
+def _ensure_bucket(store: S3Store, region: str) -> None:
+    """Make the bucket with Object Lock, which brings versioning; one that exists is left as it is."""
+
+    def ask() -> None:
+        try:
+            store.client.head_bucket(Bucket=store.bucket)
+        except ClientError as error:
+            if status_of(error) != 404:  # noqa: PLR2004 - no such bucket
+                raise
+            _make_bucket(store, region)
+
+    store.insist(f"open the bucket {store.bucket}", ask)
+
+
+def _make_bucket(store: S3Store, region: str) -> None:
+    located: dict[str, Any] = {}
+    if store.endpoint.kind == "configured" and region != "us-east-1":
+        located = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        store.client.create_bucket(Bucket=store.bucket, ObjectLockEnabledForBucket=True, **located)
+    except ClientError as error:
+        if code_of(error) != "BucketAlreadyOwnedByYou" and code_of(error) != "BucketAlreadyExists":
+            raise  # a rival starter made it a moment ago, or head_bucket lied: the probe will tell
+
+
+def _known_abilities(store: S3Store, path: Path) -> Abilities:
+    now = int(time.time())
+    try:
+        known = json.loads(path.read_bytes())
+        same = (known["endpoint"], known["bucket"]) == (store.endpoint.url, store.bucket)
+        if same and 0 <= now - known["probed"] < PROBED_FOR:
+            return Abilities(**known["abilities"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass  # nothing usable is remembered: find out
+    abilities = probe(store)
+    document = {
+        "abilities": asdict(abilities), "bucket": store.bucket, "endpoint": store.endpoint.url, "probed": now
+    }  # fmt: skip
+    write_private(path, json.dumps(document, sort_keys=True).encode())
+    return abilities
+
+
+def _refuse_lacking(store: S3Store) -> None:
+    """Refuse a store that overwrites what it was told to create, and for `legal` one that lacks anything."""
+    lacking = store.abilities.lacking()
+    if not store.abilities.create_only:
+        raise StoreUnavailableError(
+            f"the store at {store.endpoint.url} overwrites objects that it was told only to create",
+            next="use a store with conditional writes: docs/formats/store.md names some",
+        )
+    if lacking and store.profile == "legal":
+        raise StoreUnavailableError(
+            f"the legal profile needs what the store at {store.endpoint.url} lacks: {', '.join(lacking)}",
+            next="use another store, or store_profile = governance",
+        )
