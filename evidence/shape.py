@@ -61,6 +61,7 @@ Text = Annotated[str, "text of 1 to 4096 characters", lambda value: 0 < len(valu
 Slug = Annotated[str, "1 to 64 of a-z 0-9 . _ -", _matching(r"[a-z0-9._-]{1,64}")]
 Hex32 = Annotated[str, "32 lower-case hexadecimal digits", _matching(r"[0-9a-f]{32}")]
 Sha256 = Annotated[str, "64 lower-case hexadecimal digits", _matching(r"[0-9a-f]{64}")]
+Sha256OrEmpty = Annotated[str, "64 lower-case hexadecimal digits, or empty", _matching(r"(?:[0-9a-f]{64})?")]
 Sha512 = Annotated[str, "128 lower-case hexadecimal digits", _matching(r"[0-9a-f]{128}")]
 Ulid = Annotated[str, "a ULID", is_ulid]
 Utc = Annotated[str, "a UTC time like 2026-11-23T08:13:00.123Z", _is_utc]

@@ -1,0 +1,130 @@
+"""The manifest: everything that is known of one capture, as canonical JSON, salted, signed by its digest.
+
+    {"browser":{…},"capture":{"attempt_of":null,"id":"01KAR…","started_entry":3},"clock":{…},
+     "completeness":{…},"environment":{…},"files":[…],"media":[…],"network":{…},
+     "outcome":"complete","policy":{…},"reasons":[],"request":{…},"salt":"<32 hex>","steps":[…],
+     "target":{…},"times":{…},"v":1,"video":{…},
+     "warc":{"key":"captures/2026/11/23/01KAR…/akashi-….warc.gz","records":61,"sha256":"…",
+             "sha512":"…","size":4711}}                                   (one line, no spaces)
+
+It exists twice. The *sealed* form has no `warc` and lies inside the WARC as the resource
+`urn:akashi:<id>:manifest.json`; the final form adds `warc`, since no file can hold its own
+digest. `reseal(sealed, warc)` gives the final bytes exactly, so a changed manifest can be
+compared with what the WARC still holds. Its keys are declared in evidence/manifest_shape.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from evidence.canonical import canonical, parse
+from evidence.digests import Digests, digest_bytes
+from evidence.errors import CanonicalError, ManifestError
+from evidence.manifest_shape import ManifestDocument, Request, SealedManifest, WarcFacts
+from evidence.shape import ShapeError, check
+
+MAX_MANIFEST: Final = 64 << 20
+"""Bytes of a manifest that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest that keeps every rule, with its exact bytes."""
+
+    data: bytes
+    document: ManifestDocument
+
+    @property
+    def id(self) -> str:
+        """The capture's id."""
+        return self.document["capture"]["id"]
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked for."""
+        return self.document["request"]["url"]
+
+    @property
+    def outcome(self) -> str:
+        """`complete`, `partial` or `failed`."""
+        return self.document["outcome"]
+
+    @property
+    def warc(self) -> WarcFacts:
+        """The WARC object."""
+        return self.document["warc"]
+
+    @property
+    def record_ids(self) -> frozenset[str]:
+        """Every WARC record that the manifest names."""
+        of_files = {file["record"] for file in self.document["files"] if file["record"]}
+        return frozenset(of_files.union(*(medium["records"] for medium in self.document["media"])))
+
+
+def request_digests(request: Mapping[str, Any]) -> Digests:
+    """The digests that `capture.started` holds. Raises ManifestError for a request that is not one."""
+    _refuse_shape(request, Request, "request")
+    return digest_bytes(canonical(request))
+
+
+def seal(document: SealedManifest) -> bytes:
+    """The sealed form's bytes. Raises ManifestError (rule, field) or CanonicalError."""
+    _refuse(document, SealedManifest)
+    return canonical(document)
+
+
+def reseal(sealed: bytes, warc: WarcFacts) -> bytes:
+    """The final bytes: the sealed form with `warc`. Raises ManifestError or CanonicalError."""
+    document = parse(sealed)
+    _refuse(document, SealedManifest)
+    final = {**cast("dict[str, Any]", document), "warc": warc}
+    _refuse(final, ManifestDocument)
+    return canonical(final)
+
+
+def sealed_form(manifest: Manifest) -> bytes:
+    """The bytes that lie inside the WARC: the manifest without `warc`."""
+    return canonical({key: value for key, value in manifest.document.items() if key != "warc"})
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest of exactly these bytes.
+
+    Raises ManifestError: `canonical` with the offset, else the rule and the field that broke.
+    """
+    if len(data) > MAX_MANIFEST:
+        raise ManifestError(f"{len(data)} bytes exceed {MAX_MANIFEST}", rule="manifest-size")
+    try:
+        document = parse(data)
+    except CanonicalError as error:
+        raise ManifestError(error.detail, rule=error.rule, offset=error.offset) from error
+    _refuse(document, ManifestDocument)
+    return Manifest(data, cast("ManifestDocument", document))
+
+
+def _refuse_shape(document: object, shape: Any, path: str = "") -> None:
+    try:
+        check(document, shape, path)
+    except ShapeError as error:
+        raise ManifestError(str(error), rule="manifest-shape", field=error.path) from error
+
+
+def _refuse(document: object, shape: Any) -> None:
+    _refuse_shape(document, shape)
+    for broken, field, what in _disagreements(cast("dict[str, Any]", document)):
+        if broken:
+            raise ManifestError(f"{field}: {what}", rule="manifest-consistency", field=field)
+
+
+def _disagreements(document: dict[str, Any]) -> Iterator[tuple[bool, str, str]]:
+    times, target = document["times"], document["target"]
+    yield document["v"] != 1, "v", "this version is not known"
+    complete = document["outcome"] == "complete"
+    yield complete == bool(document["reasons"]), "reasons", "complete captures have none, all others some"
+    yield target["requested"] != document["request"]["url"], "target.requested", "not the URL asked for"
+    yield times["ended"] < times["started"], "times.ended", "before the start"
+    if "warc" in document:
+        folder = document["warc"]["key"].split("/")[:-1]
+        yield document["capture"]["id"] not in folder, "warc.key", "outside the capture's folder"
