@@ -16,6 +16,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -79,7 +80,10 @@ class Tunnel:
 
     async def __aenter__(self) -> Self:
         """Listen. Raises OSError when the log cannot be made or there is no port."""
-        self._log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        sys.setswitchinterval(0.0005)  # seconds: a busy parser in this process must not hold the bytes up
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._log = os.open(self.log, flags, 0o644)
+        os.fchmod(self._log, 0o644)  # whatever our umask: the children read it
         try:
             self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         except OSError:
@@ -165,7 +169,9 @@ class Tunnel:
             self.failures.append(Failed(host, port, "connection-failed", why))
             number = errno.ETIMEDOUT if isinstance(error, TimeoutError) else error.errno
             raise _RequestError(_REPLIES.get(number or 0, _HOST)) from error
-        return server, Connection(client_port, host, port, ip, dns, datetime.now(UTC))
+        now = datetime.now(UTC)
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the log holds it
+        return server, Connection(client_port, host, port, ip, dns, now)
 
     def _reach(self, host: str, dns: Addresses, port: int) -> tuple[socket.socket, str]:
         """A connected socket and its address; the address that worked before is tried first."""
