@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from evidence.digests import CHUNK, Digester, Digests
 
@@ -112,6 +112,10 @@ class ObjectStore(ObjectSource, Protocol):
         the key holds other bytes, StoreUnavailableError if the outcome could not be had in time:
         the object may then be stored or not, and the call may simply be repeated.
         """
+        ...
+
+    def custody(self) -> dict[str, Any]:
+        """The body of `custody.store` (evidence/entry.py): which store this is, and what it can do."""
         ...
 
     def replace(self, key: str, data: bytes) -> None:

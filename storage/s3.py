@@ -12,6 +12,7 @@ import random
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,15 @@ class S3Store:
             f"replace {key}",
             lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType="text/plain"),
         )
+
+    def custody(self) -> dict[str, Any]:
+        """See ObjectStore.custody."""
+        return {
+            "abilities": asdict(self.abilities),
+            "bucket": self.bucket,
+            "endpoint_kind": self.endpoint.kind,
+            "profile": self.profile,
+        }
 
     def open(
         self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
@@ -252,7 +262,6 @@ class S3Store:
 
 def _as_head(key: str, answer: HeadObjectOutputTypeDef) -> ObjectHead:
     checksum = answer.get("ChecksumSHA256", "")
-    until = answer.get("ObjectLockRetainUntilDate")
     return ObjectHead(
         key=key,
         size=answer["ContentLength"],
@@ -260,6 +269,8 @@ def _as_head(key: str, answer: HeadObjectOutputTypeDef) -> ObjectHead:
         # "…-3" is the digest of three parts' digests, not of the object.
         sha256=b64decode(checksum).hex() if checksum and "-" not in checksum else None,
         modified=answer["LastModified"].astimezone(UTC),
-        retain_until=until.astimezone(UTC) if until else None,
+        retain_until=answer["ObjectLockRetainUntilDate"].astimezone(UTC)
+        if "ObjectLockRetainUntilDate" in answer
+        else None,
         lock_mode=answer.get("ObjectLockMode"),
     )

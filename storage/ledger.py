@@ -1,0 +1,248 @@
+"""The ledger: entries sequenced here, published as write-once segments, signed as checkpoints.
+
+    append    sequence (one transaction)  →  wait for the publisher's lock  →  publish what is pending
+    publish   ledger/segments/<first>     create-only: commit and fence in one put
+              ledger/checkpoints/<size>   signed, create-only
+              keys/remembered.json        (size, root), once that checkpoint is in the store
+              ledger/checkpoint           the pointer, written over, never trusted
+
+Whoever gets the lock publishes for all who wait, so many writers share few segments. A kill between
+any two lines is mended by the next publisher: a segment found taken is compared entry by entry, and
+ours are adopted. A rival's are not: LedgerFencedError, and nothing is ever renumbered. An append that
+raised may still be in the log later; `entries_of` settles that before it answers.
+
+What fails and what follows: a segment's put: the append raises, its entry is published by the next.
+A checkpoint's or the pointer's put: the append stands, the next append or open signs again. A
+checkpoint that contradicts what was signed before: fatal.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, Final
+
+from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
+from evidence.digests import digest_bytes
+from evidence.entry import Entry
+from evidence.errors import (
+    CheckFailedError,
+    LedgerFencedError,
+    LedgerUnavailableError,
+    ObjectConflictError,
+    StoreUnavailableError,
+)
+from evidence.note import sign_note
+from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
+from evidence.tree import Frontier
+from storage.home import Home
+from storage.keyring import Keyring, Remembered
+from storage.locks import locked
+from storage.objects import ObjectStore
+from storage.sequencer import Appended, Draft, Sequencer
+
+_TEXT: Final = "text/plain; charset=utf-8"
+_AUDIT: Final = "run `akashi audit`"
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """One log in one store. Threads may share it; any number of processes may open it at once."""
+
+    def __init__(self, home: Home, store: ObjectStore, keyring: Keyring) -> None:
+        """Nothing is read yet but the sequencer's file. Raises LedgerUnavailableError."""
+        self._store = store
+        self._keyring = keyring
+        self._publishing = home.root / "ledger.publish"
+        self._sequencer = Sequencer(home.ledger)
+
+    def open(self) -> None:
+        """Bring sequencer and store together, and write what a log begins with.
+
+        Raises LedgerFencedError if the bucket holds another log, LedgerUnavailableError if the store
+        has lost what was published or signed, StoreUnavailableError if it cannot be reached.
+        """
+        with locked(self._publishing):
+            self._catch_up()
+            self._refuse_foreign()
+            drafts = list(self._due())
+            if drafts:
+                self._sequencer.sequence(drafts)
+            self._publish(self._sequencer.size)
+            self._sign_if_possible()
+
+    def close(self) -> None:
+        """Close the sequencer's file."""
+        self._sequencer.close()
+
+    def append(self, type: str, subject: str, body: Mapping[str, Any]) -> Appended:
+        """Append one entry; when this returns, its segment is in the store.
+
+        Raises EntryError for what is no entry, LedgerFencedError if another writes this log,
+        StoreUnavailableError and LedgerUnavailableError if it could not be published in time.
+        """
+        (appended,) = self._sequencer.sequence([Draft(type, subject, body)])
+        self._settle(appended.index + 1)
+        return appended
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Publish and sign everything that is sequenced; the newest checkpoint. Raises as `append`."""
+        with locked(self._publishing):
+            self._publish(self._sequencer.size)
+            self._sign()
+        signed = self._keyring.remembered()
+        return Checkpoint(self._keyring.origin, signed.size, signed.root) if signed else None
+
+    @property
+    def size(self) -> int:
+        """Number of entries in the store."""
+        return self._sequencer.published
+
+    def entries(self, start: int = 0) -> Iterator[Entry]:
+        """The published entries from an index on."""
+        return map(Entry.decode, self._sequencer.entries(start, self.size))
+
+    def entries_of(self, subject: str) -> list[Entry]:
+        """The published entries of a subject, e.g. a capture id; publishes first what is pending."""
+        self._settle(self._sequencer.size)
+        return [Entry.decode(entry) for entry in self._sequencer.of_subject(subject)]
+
+    def entry_bytes(self, index: int) -> bytes:
+        """The exact bytes of a published entry. Raises LedgerUnavailableError if there is none."""
+        entry = self._sequencer.entry(index) if index < self.size else None
+        if entry is None:
+            raise LedgerUnavailableError(f"the ledger has no entry {index}", next=_AUDIT)
+        return entry
+
+    def _settle(self, size: int) -> None:
+        """Publish until `size` entries are in the store, unless another did while we waited."""
+        if self.size >= size:
+            return
+        with locked(self._publishing):
+            self._publish(size)
+            self._sign_if_possible()
+
+    def _publish(self, size: int) -> None:
+        while (first := self._sequencer.published) < size:
+            pending = list(self._sequencer.entries(first, first + MAX_ENTRIES))
+            data, key = encode_segment(pending), segment_key(first)
+            try:
+                self._store.put_once(key, data, digest_bytes(data), content_type=_TEXT)
+                published = first + len(pending)
+            except ObjectConflictError:
+                # A publisher died after this put with fewer entries pending, or a rival wrote it.
+                published = self._sequencer.adopt(self._stored(first))
+            self._sequencer.mark_published(published, first)
+
+    def _catch_up(self) -> None:
+        """Take over segments that the store has and we have not: our own of before, or all after a loss."""
+        sequencer = self._sequencer
+        rebuilt = sequencer.published == 0
+        if sequencer.last_segment is not None:
+            try:
+                sequencer.adopt(self._stored(sequencer.last_segment))
+            except FileNotFoundError as error:
+                raise LedgerUnavailableError(
+                    f"the store lost {error}, which was published",
+                    next="check endpoint and bucket; restore the objects; " + _AUDIT,
+                ) from error
+        while True:
+            first = sequencer.published
+            try:
+                stored = self._stored(first)
+            except FileNotFoundError:
+                break
+            sequencer.mark_published(sequencer.adopt(stored), first)
+        if rebuilt:
+            self._refuse_gap(sequencer.published)
+        remembered = self._keyring.remembered()
+        if remembered is not None and remembered.size > sequencer.published:
+            raise LedgerUnavailableError(
+                f"of {remembered.size} signed entries the store has {sequencer.published}: the tail is gone",
+                next="check endpoint and bucket; restore the objects; " + _AUDIT,
+            )
+
+    def _refuse_gap(self, size: int) -> None:
+        for head in self._store.list(PREFIX):
+            if head.key >= segment_key(size):
+                raise LedgerUnavailableError(
+                    f"the store lacks {segment_key(size)}, but has {head.key}",
+                    next="restore the object; " + _AUDIT,
+                )
+
+    def _stored(self, first: int) -> Segment:
+        key = segment_key(first)
+        try:
+            segment = parse_segment(self._store.read(key))
+        except CheckFailedError as error:
+            raise LedgerUnavailableError(f"{key} is damaged: {error.detail}", next=_AUDIT) from error
+        if segment.first != first:
+            raise LedgerUnavailableError(f"{key} holds entry {segment.first}", next=_AUDIT)
+        return segment
+
+    def _refuse_foreign(self) -> None:
+        opened = self._sequencer.entry(0)
+        if opened is not None and (vkey := Entry.decode(opened).body["vkey"]) != self._keyring.log.vkey:
+            raise LedgerFencedError(
+                f"the store holds the log of {vkey}, not ours",
+                next="restore that log's keys (akashi restore), or set another store_bucket",
+            )
+
+    def _due(self) -> Iterator[Draft]:
+        """What must stand in the log before anything else is appended, and does not yet."""
+        origin, custody = self._keyring.origin, self._store.custody()
+        if self._sequencer.size == 0:
+            yield Draft("log.opened", origin, {"origin": origin, "vkey": self._keyring.log.vkey})
+        key = {"role": "collector", "vkey": self._keyring.collector.vkey}
+        for draft in (
+            Draft("key.added", origin, key),
+            Draft("custody.store", str(custody["bucket"]), custody),
+        ):
+            latest = self._sequencer.latest(draft.type)
+            if latest is None or Entry.decode(latest).body != draft.body:
+                yield draft
+
+    def _sign_if_possible(self) -> None:
+        """Sign; a store that fails now does not undo what it has stored: the next publisher signs."""
+        try:
+            self._sign()
+        except ObjectConflictError:
+            raise
+        except StoreUnavailableError as error:
+            log.warning("the checkpoint waits for the next entry: %s", error.detail)
+
+    def _sign(self) -> None:
+        """Sign, store and remember a checkpoint of everything published, if that is not done yet."""
+        size, remembered = self._sequencer.published, self._keyring.remembered()
+        frontier = self._extended(size, remembered)
+        checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
+        note = sign_note(checkpoint.body(), [self._keyring.log])
+        if remembered is None or remembered.size < size:
+            self._store.put_once(checkpoint_key(size), note, digest_bytes(note), content_type=_TEXT)
+            self._keyring.remember(size, checkpoint.root)
+            self._sequencer.save_frontier(frontier)
+            self._store.replace(POINTER, note)
+
+    def _extended(self, size: int, remembered: Remembered | None) -> Frontier:
+        """The tree of `size` entries, shown to contain the tree that was signed last.
+
+        Raises LedgerUnavailableError if it does not: the sequencer's file was changed, or restored
+        from a time before.
+        """
+        signed = remembered.size if remembered else 0
+        frontier = self._sequencer.frontier()
+        if frontier.size > min(signed, size):
+            frontier = Frontier()
+        consistent = signed == 0
+        for leaf in chain((None,), self._sequencer.leaves(frontier.size, size)):
+            if leaf is not None:
+                frontier.push(leaf)
+            if remembered and frontier.size == signed:
+                consistent = frontier.root() == remembered.root
+        if not consistent:
+            raise LedgerUnavailableError(
+                f"the {size} entries here do not contain the {signed} that were signed before", next=_AUDIT
+            )
+        return frontier
