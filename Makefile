@@ -1,4 +1,55 @@
-.PHONY: setup
+# Each target does all its own set-up; as root and not. CI calls `test`, then `test-all`.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all prove bench capture lint format lock
+
+PY := .venv/bin/python
+
+help:
+	@echo "make demo              crawl a friendly local site, capture two videos, catch a forged byte"
+	@echo "make test              lint, types, import contracts, tests (at most 10 minutes)"
+	@echo "make test-all          also foreign servers (WordPress), long kills, scaled-down proofs"
+	@echo "make prove             full figures, written to docs/results/"
+	@echo "make bench             recording beside the bare tools, as ratios"
+	@echo "make capture URL=…     secure a URL now"
+	@echo "make setup             what the others do first; quick when nothing changed"
 
 setup:
 	@tools/setup
+
+demo: setup
+	@$(PY) tools/demo.py
+
+test: setup lint
+	@$(PY) -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+
+test-all: setup
+	@tests/wordpress/setup
+	@$(PY) -m pytest -m slow
+	@$(PY) -m benchmarks.ratios --quick --assert
+
+prove: setup
+	@tests/wordpress/setup
+	@$(PY) -m benchmarks.prove
+
+bench: setup
+	@$(PY) -m benchmarks.ratios
+
+capture: setup
+	@test -n "$(URL)" || { echo "make capture URL=https://…"; exit 2; }
+	@.venv/bin/akashi capture "$(URL)"
+
+lint:
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo > .import_linter.log || { cat .import_linter.log; exit 1; }
+
+format: setup
+	@.venv/bin/ruff check --fix --quiet || true
+	@.venv/bin/ruff format --quiet
+
+# After changing a dependency in pyproject.toml.
+lock:
+	@.tools/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
+	@rm -rf .wheels && .tools/bin/python -m pip download -q --require-hashes --no-deps --only-binary :all: -d .wheels -r requirements.lock
+	@.tools/bin/uv lock

@@ -1,2 +1,71 @@
+"""The `akashi` command: its subcommands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from typing import Final
+
+import click
+
+from console.output import complain
+from evidence.errors import AkashiError
+
+COMMANDS: Final = ("capture", "list", "show", "get", "audit", "doctor", "store", "backup", "restore")
+
+
+class OneFileEach(click.Group):
+    """Loads a command from `console/<name>.py` only when it is asked for, so that each starts quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of use, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The click command named `command` in the file."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"console.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=OneFileEach, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="akashi", message="akashi %(version)s")
+def akashi() -> None:
+    """Secure publicly shared videos so that they hold as evidence.
+
+    \b
+    akashi capture https://example.com/post/1      secure a URL now
+    akashi list                                    what the archive holds
+    akashi audit                                   re-read and check all of it
+
+    Exit codes: 0 done, 1 a check failed, 2 usage or configuration, 3 partial,
+    4 capture failed, 5 store or ledger unavailable, 6 refused by policy.
+    """
+
+
 def main() -> None:
-    print("akashi")
+    """Run the command; every error ends here, as one line with its next step and its exit code."""
+    logging.basicConfig(level=os.environ.get("AKASHI_LOG", "ERROR"), stream=sys.stderr, format="%(levelname)s: %(message)s")
+    try:
+        code = akashi.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except AkashiError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        complain(AkashiError(error.format_message(), next="akashi --help shows how each command is used"))
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: not our error
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

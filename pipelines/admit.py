@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from evidence.canonical import canonical, utc
-from evidence.digests import digest_bytes
-from evidence.errors import RefusedError
+from evidence.canonical import utc
+from evidence.errors import RefusedError, UsageError
+from evidence.manifest import request_digests
 from evidence.reasons import REFUSALS
 from pipelines.candidate import Candidate
 from pipelines.capture import Capture
@@ -21,7 +21,8 @@ from pipelines.guard import Resolver, check_url
 from pipelines.robots import Decision, Fetch, decide
 from pipelines.runtime import Runtime, in_thread
 
-_ROBOTS_CODES = {"disallowed": "robots-disallowed", "unreachable": "robots-unreachable"}
+MAX_URL: Final = 4096
+_ROBOTS_CODES: Final = {"disallowed": "robots-disallowed", "unreachable": "robots-unreachable"}
 
 
 async def admit(candidate: Candidate, runtime: Runtime, fetch_robots: Fetch) -> Capture:
@@ -30,6 +31,8 @@ async def admit(candidate: Candidate, runtime: Runtime, fetch_robots: Fetch) -> 
     Raises LedgerUnavailableError or StoreUnavailableError when the start cannot be entered;
     then nothing was fetched.
     """
+    if len(candidate.url) > MAX_URL:
+        raise UsageError(f"a URL of {len(candidate.url)} characters", next=f"give one of at most {MAX_URL}")
     resolver = Resolver(allow_private=runtime.options.allow_private)
     await in_thread(check_url, candidate.url, resolver)
     _refuse_repeats(candidate, runtime)
@@ -61,7 +64,7 @@ async def start(candidate: Candidate, runtime: Runtime, resolver: Resolver, deci
     capture.facts["request"] = _request(candidate, runtime)
     capture.facts["robots"] = decision.facts
     capture.facts["attempt_of"] = runtime.catalogue.interrupted_attempt(candidate.url)
-    document = digest_bytes(canonical(capture.facts["request"]))
+    document = request_digests(capture.facts["request"])
     body: dict[str, Any] = {"request": document.as_json()}
     if capture.facts["attempt_of"]:
         body["attempt_of"] = capture.facts["attempt_of"]

@@ -18,11 +18,13 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -61,6 +63,7 @@ class Capture:
         capture.folder.mkdir(mode=0o711)
         capture._lock = _lock(capture.folder)
         capture.facts["monotonic_start_ns"] = time.monotonic_ns()
+        capture.facts["process"] = process_id()
         capture.save()
         return capture
 
@@ -180,6 +183,12 @@ class Capture:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+@cache
+def process_id() -> str:
+    """This process, told apart from every other: only in it does the monotonic start mean anything."""
+    return secrets.token_hex(8)
 
 
 def _lock(folder: Path) -> IO[str] | None:

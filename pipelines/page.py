@@ -56,7 +56,7 @@ def open_sink(capture: Capture, runtime: Runtime) -> WarcSink:
 def open_tunnel(capture: Capture, runtime: Runtime) -> Tunnel:
     """The one door out. One resolver per capture: a name keeps its first answer throughout."""
     resolver = capture.live.setdefault("resolver", Resolver(allow_private=runtime.options.allow_private))
-    return Tunnel(resolver, log=capture.work / "connections.jsonl")
+    return Tunnel(resolver, log=capture.folder / "connections.jsonl")
 
 
 def remember_connections(capture: Capture, tunnel: Tunnel) -> None:

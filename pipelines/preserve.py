@@ -7,10 +7,11 @@ after this changes a byte; a second run finds both files sealed and only stores 
 
 from __future__ import annotations
 
-from evidence.digests import Digests, digest_bytes, digest_file
+from evidence.digests import Digests, digest_bytes
 from evidence.manifest import reseal
 from pipelines.capture import Capture
 from pipelines.page import open_sink
+from pipelines.record.index import read_index
 from pipelines.runtime import Runtime, in_thread
 from pipelines.seal import sealed_manifest
 
@@ -44,11 +45,10 @@ async def preserve(capture: Capture, runtime: Runtime) -> str:
 async def seal(capture: Capture, runtime: Runtime) -> None:
     """Close the WARC with the sealed manifest in it; write the final manifest beside it."""
     sink = open_sink(capture, runtime)
-    sealed = sealed_manifest(capture, runtime, sink)
+    sealed = sealed_manifest(capture, runtime, read_index(capture.warc_path))
     sink.write_resource("manifest.json", "application/json", sealed)
-    sink.close()
+    digests = await in_thread(sink.close)
     capture.live.pop("sink")
-    digests = await in_thread(digest_file, capture.warc_path)
     key = f"{capture.key_prefix}{capture.warc_path.name}"
     warc = {"key": key, **digests.as_json(), "records": len(sink.records)}
     temporary = capture.manifest_path.with_suffix(".new")

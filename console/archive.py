@@ -1,0 +1,53 @@
+"""The archive as the read-only commands see it: settings, store, ledger, catalogue, opened the same way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from evidence.errors import UsageError
+from storage.catalogue import Catalogue
+from storage.connect import open_store
+from storage.keyring import Keyring
+from storage.ledger import Ledger
+from storage.objects import ObjectStore
+from storage.settings import Settings
+
+
+@dataclass
+class Archive:
+    """Opened once a command."""
+
+    settings: Settings
+    store: ObjectStore
+    keyring: Keyring
+    ledger: Ledger
+    catalogue: Catalogue
+
+    @classmethod
+    def open(cls) -> Archive:
+        """Reach the store, open the ledger. Raises StoreUnavailableError, LedgerUnavailableError."""
+        settings = Settings.load()
+        settings.home.make()
+        store = open_store(settings)
+        keyring = Keyring.open_or_create(settings.home)
+        ledger = Ledger(settings.home, store, keyring)
+        ledger.open()
+        catalogue = Catalogue(settings.home)
+        if catalogue.is_behind(ledger):
+            catalogue.rebuild(store, ledger.entries())
+        return cls(settings, store, keyring, ledger, catalogue)
+
+    def find(self, capture: str) -> dict[str, Any]:
+        """The catalogue's row of one capture, by its id or an unambiguous beginning. Raises UsageError."""
+        rows = self.catalogue.starting_with(capture)
+        if len(rows) == 1:
+            return rows[0]
+        what = "no capture" if not rows else f"{len(rows)} captures"
+        raise UsageError(f"{what} begin with {capture!r}", next="akashi list shows what the archive holds")
+
+    def manifest(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The stored manifest of a capture."""
+        document: dict[str, Any] = json.loads(self.store.read(row["manifest"]))
+        return document

@@ -1,0 +1,42 @@
+"""`akashi audit`: re-read the whole archive; objects against manifests, manifests against the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from console.archive import Archive
+from console.output import emit, json_option, say
+from evidence.audit import audit
+from storage.folder import FolderCopy
+
+
+@click.command("audit")
+@click.option("--copy", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A folder copy instead of the store.")
+@click.option("--since", default="", metavar="TIME", help="Re-read only objects of captures begun since (UTC); the ledger always whole.")
+@json_option
+def command(copy: Path | None, since: str, *, as_json: bool) -> int:
+    """Re-read everything and name what is wrong: the object, the byte range or field, the rule.
+
+    \b
+    akashi audit                      the store
+    akashi store copy --to DIR        a copy on disk
+    akashi audit --copy DIR           the copy
+    """
+    archive = Archive.open()
+    source = FolderCopy(copy) if copy else archive.store
+    report = audit(source, expected=archive.keyring.expectations(), since=since)
+    for finding in report.findings:
+        if as_json:
+            emit(finding.as_json())
+        else:
+            click.echo(finding.as_line())
+    for note in report.notes:
+        if not as_json:
+            say(f"note: {note}")
+    if as_json:
+        emit({"findings": len(report.findings), "notes": list(report.notes), **report.counts})
+    else:
+        say(report.summary())
+    return 1 if report.findings else 0

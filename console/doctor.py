@@ -1,0 +1,151 @@
+"""`akashi doctor`: what is installed, reachable, trusted, and what to do about the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import click
+
+from console.output import emit, human_size, json_option
+from evidence.clock import clock_block
+from evidence.errors import AkashiError
+from pipelines.record.chromium import find_chromium
+from storage.connect import open_store
+from storage.home import CHILD_USER, Home, child_user
+from storage.keyring import Keyring
+from storage.ledger import Ledger
+from storage.probe import probe
+from storage.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: `ok`, `note` (works, with a limit worth knowing) or `bad`."""
+
+    state: str
+    subject: str
+    text: str
+    next: str = ""
+
+
+@click.command("doctor")
+@json_option
+def command(*, as_json: bool) -> int:
+    """Check this machine and the store; exit 1 when something must be mended before a capture.
+
+    \b
+    akashi doctor
+    """
+    found = list(examine(Settings.load()))
+    for finding in found:
+        if as_json:
+            emit({"state": finding.state, "subject": finding.subject, "text": finding.text, "next": finding.next})
+        else:
+            click.echo(f"{finding.state:5} {finding.subject:10} {finding.text}")
+            if finding.next:
+                click.echo(f"{'':16} next: {finding.next}")
+    return 1 if any(finding.state == "bad" for finding in found) else 0
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """All checks, in the order in which a capture needs them."""
+    yield Finding("ok", "akashi", f"{version('akashi')}, Scrapy {version('scrapy')}, yt-dlp {version('yt-dlp')}")
+    yield from _programs()
+    yield _children()
+    yield from _home(settings.home)
+    yield from _guarded("store", lambda: _store(settings))
+    yield _clock()
+    yield Finding(
+        "note",
+        "anchors",
+        "checkpoints carry no outside time and no foreign witness yet: a verdict is VERIFIED WITH NOTES at most",
+        "compare `akashi audit` with a checkpoint that you deposited elsewhere (akashi backup)",
+    )
+
+
+def _programs() -> Iterator[Finding]:
+    try:
+        browser = find_chromium()
+        yield Finding("ok", "chromium", f"{browser} {_first_line([str(browser), '--version'])}")
+    except AkashiError as error:
+        yield Finding("bad", "chromium", error.detail, error.next)
+    for name in ("ffmpeg", "ffprobe"):
+        path = shutil.which(name)
+        if path:
+            yield Finding("ok", name, _first_line([path, "-version"]))
+        else:
+            yield Finding("bad", name, "is not installed", "make setup (or apt-get install ffmpeg)")
+    fonts = _first_line(["fc-list", ":lang=ja", "family"]) if shutil.which("fc-list") else ""
+    if fonts:
+        yield Finding("ok", "fonts", f"Japanese: {fonts}")
+    else:
+        yield Finding("note", "fonts", "no Japanese font: screenshots will show empty boxes", "apt-get install fonts-noto-cjk")
+
+
+def _first_line(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"({error})"
+    return (done.stdout.strip().splitlines() or [""])[0][:100]
+
+
+def _children() -> Finding:
+    if os.geteuid() != 0:
+        return Finding("ok", "children", "run as this user, in limits and folders of their own")
+    if child_user() is None:
+        return Finding("bad", "children", f"there is no user {CHILD_USER} for them to run as", "make setup")
+    return Finding("ok", "children", f"run as the user {CHILD_USER}")
+
+
+def _home(home: Home) -> Iterator[Finding]:
+    home.make()
+    free = shutil.disk_usage(home.root).free
+    low = free < 5_000_000_000  # noqa: PLR2004 - room for one long video, its WARC and its stored copy
+    yield Finding(
+        "note" if low else "ok",
+        "home",
+        f"{home.root}, {human_size(free)} free",
+        "make room, or set AKASHI_HOME to a larger disk" if low else "",
+    )
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    store = open_store(settings)
+    abilities = probe(store)
+    lacking = abilities.lacking()
+    kind = settings.store_endpoint or "embedded"
+    yield Finding(
+        "note" if lacking else "ok",
+        "store",
+        f"{kind}, bucket {settings.store_bucket}: " + (f"lacks {', '.join(lacking)}" if lacking else "keeps write-once"),
+        "the legal profile refuses such a store: see docs/formats/store.md" if lacking else "",
+    )
+    keyring = Keyring.open_or_create(settings.home)
+    ledger = Ledger(settings.home, store, keyring)
+    ledger.open()
+    yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.log.vkey}")
+    yield Finding("ok", "collector", f"key {keyring.collector.vkey}")
+
+
+def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except AkashiError as error:
+        yield Finding("bad", subject, error.detail, error.next)
+
+
+def _clock() -> Finding:
+    clock = clock_block()
+    if clock.get("synchronised") is True:
+        return Finding("ok", "clock", f"synchronised, error at most {clock.get('max_error_us')} µs")
+    return Finding(
+        "note", "clock", "not known to be synchronised; every manifest says so", "run chrony or systemd-timesyncd"
+    )
+
+

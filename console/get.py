@@ -1,0 +1,116 @@
+"""`akashi get CAPTURE --to DIR`: the files of one capture, each compared with its manifest."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from console.archive import Archive
+from console.output import emit, human_size, json_option, say
+from evidence.digests import digest_file
+from evidence.errors import CheckFailedError, UsageError
+from pipelines.children import make_workdir
+from pipelines.inspect import make_playable
+from pipelines.record.rebuild import rebuild_media, write_body
+from pipelines.record.index import cdxj_of
+
+_SHOTS: Final = {
+    "screenshot-viewport.png": "screenshots/viewport.png",
+    "screenshot-full.png": "screenshots/full.png",
+    "dom.html": "dom.html",
+}
+
+
+@click.command("get")
+@click.argument("capture")
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="A folder, made if it is not there.")
+@json_option
+def command(capture: str, target: Path, *, as_json: bool) -> int:
+    """The files of one capture: WARC, manifest, entry, index, media, screenshots, DOM.
+
+    \b
+    akashi get 01KAR5Q8Z4 --to evidence/
+    """
+    archive = Archive.open()
+    row = archive.find(capture)
+    manifest = archive.manifest(row)
+    folder = target / manifest["capture"]["id"]
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", next="give another --to, or move it away")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = _write(archive, row, manifest, folder)
+    for path in written:
+        size = path.stat().st_size
+        if as_json:
+            emit({"path": str(path), "bytes": size})
+        else:
+            click.echo(f"{path}  {human_size(size)}")
+    return 0
+
+
+def _write(archive: Archive, row: dict[str, Any], manifest: dict[str, Any], folder: Path) -> list[Path]:
+    warc = folder / manifest["warc"]["key"].rsplit("/", 1)[1]
+    archive.store.download(manifest["warc"]["key"], warc)
+    if digest_file(warc).as_json() != {name: manifest["warc"][name] for name in ("sha256", "sha512", "size")}:
+        raise CheckFailedError(f"{warc} is not what the manifest names", rule="warc-digest", next="akashi audit")
+    written = [warc]
+    for name, data in {
+        "manifest.json": archive.store.read(row["manifest"]),
+        "entry.json": archive.ledger.entry_bytes(row["entry"]),
+        "index.cdxj": cdxj_of(warc).encode("utf-8"),
+    }.items():
+        (folder / name).write_bytes(data)
+        written.append(folder / name)
+    records = {file["name"]: file["record"] for file in manifest["files"]}
+    for name, place in _SHOTS.items():
+        if name in records:
+            (folder / place).parent.mkdir(exist_ok=True)
+            write_body(warc, records[name], folder / place)
+            written.append(folder / place)
+    return written + _media(manifest, warc, folder)
+
+
+def _media(manifest: dict[str, Any], warc: Path, folder: Path) -> list[Path]:
+    """Originals and assembled files out of the WARC, derivatives made again; each compared."""
+    written: list[Path] = []
+    by_digest: dict[str, Path] = {}
+    (folder / "media").mkdir(exist_ok=True)
+    for medium in manifest["media"]:
+        suffix = mimetypes.guess_extension(medium["type"]) or ".bin"
+        path = folder / "media" / f"{medium['sha256'][:16]}{suffix}"
+        if medium["role"] == "derivative":
+            said = _derive(list(by_digest.values()), path)
+            if said:
+                say(f"the playable copy could not be made: {said}")
+                continue
+        else:
+            rebuild_media(warc, medium["records"], path)
+        if digest_file(path).sha256 != medium["sha256"]:
+            if medium["role"] == "derivative":
+                say(f"{path.name}: this machine's ffmpeg gives other bytes than the recorded copy")
+            else:
+                raise CheckFailedError(f"{path} is not what the manifest names", rule="media-digest", next="akashi audit")
+        by_digest.setdefault(medium["sha256"], path)
+        written.append(path)
+    return written
+
+
+def _derive(sources: list[Path], output: Path) -> str:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:  # noqa: S108 - the children's user must reach it
+        Path(name).chmod(0o711)
+        work = make_workdir(Path(name) / "work")
+        inputs = []
+        for source in sources:
+            (work / source.name).write_bytes(source.read_bytes())
+            inputs.append(work / source.name)
+        said = asyncio.run(make_playable(inputs, work / "out.mp4", work))
+        if not said:
+            output.write_bytes((work / "out.mp4").read_bytes())
+        return said
+
+

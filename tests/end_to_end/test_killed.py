@@ -1,0 +1,95 @@
+"""Must show 4: several at once, and killed with -9 at each step in turn: every started capture is closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.end_to_end.conftest import Archive
+
+ENDS = {"capture.completed", "capture.partial", "capture.failed"}
+
+
+def is_whole(archive: Archive) -> list:
+    """The ledger's entries, contiguous, every started capture closed exactly once; and audit passes."""
+    entries = archive.entries()
+    assert [e["index"] for e in entries] == list(range(len(entries)))
+    started = [e["subject"] for e in entries if e["type"] == "capture.started"]
+    closed = [e["subject"] for e in entries if e["type"] in ENDS]
+    assert sorted(started) == sorted(closed)
+    assert len(set(closed)) == len(closed)
+    assert archive.run("akashi", "audit").returncode == 0
+    return entries
+
+
+def wait_for(process, step: str) -> None:
+    """Until the plain progress on stderr names the step."""
+    for line in process.stderr:
+        if line.startswith(step):
+            return
+    raise AssertionError(f"ended before {step}")
+
+
+@pytest.mark.parametrize("step", ["admit", "page", "video", "inspect", "preserve", "prove"])
+def test_killed_at_a_step_then_run_again_nothing_stays_open_and_nothing_is_lost(site, archive, step):
+    url = site.url("/post/2")
+    process = archive.start("akashi", "capture", "--allow-private", url)
+    wait_for(process, step)
+    if step in {"page", "video"}:
+        time.sleep(0.7)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = archive.capture(url, code=0)
+    entries = is_whole(archive)
+    assert result["entry"] == entries[-1]["index"]
+    assert not list((archive.home / "spool").iterdir())
+
+
+def test_an_interrupted_attempt_is_named_by_the_next_one(site, own_archive):
+    url = site.url("/post/slow")
+    process = own_archive.start("akashi", "capture", "--allow-private", url)
+    wait_for(process, "page")
+    time.sleep(1.0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = own_archive.capture(url)
+    manifest = own_archive.objects("akashi", "show", result["capture"])[0]["manifest"]
+    dead = [e for e in is_whole(own_archive) if e["type"] == "capture.failed"]
+    assert manifest["capture"]["attempt_of"] == dead[0]["subject"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_valid_closed_capture(site, own_archive, tmp_path, number):
+    process = own_archive.start("akashi", "capture", "--allow-private", site.url("/post/endless"))
+    wait_for(process, "page")
+    time.sleep(2.5)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 4
+    (entry,) = [e for e in is_whole(own_archive) if e["type"] in ENDS]
+    assert entry["type"] == "capture.failed"
+    assert entry["body"]["reasons"] == ["interrupted"]
+    (row,) = own_archive.objects("akashi", "list")
+    folder = own_archive.files(row["capture"], tmp_path)
+    assert next(folder.glob("*.warc.gz")).stat().st_size > 1000
+
+
+def test_several_at_once_make_one_log_without_fork_or_gap(site, own_archive):
+    urls = [site.url("/post/2"), site.url("/post/novideo"), site.url("/post/removed")]
+    running = [own_archive.start("akashi", "capture", "--json", "--allow-private", "--no-video", url) for url in urls]
+    assert [process.communicate(timeout=150) and process.returncode for process in running] == [3, 3, 3]
+    assert len([e for e in is_whole(own_archive) if e["type"] in ENDS]) == 3
+
+
+def test_a_store_that_dies_midway_keeps_the_capture_and_the_next_start_finishes_it(site, own_archive):
+    assert own_archive.run("akashi", "store", "start").returncode == 0
+    process = own_archive.start("akashi", "capture", "--json", "--allow-private", site.url("/post/2"), AKASHI_STORE_TEST_NO_RESTART="1")
+    time.sleep(4)
+    own_archive.run("akashi", "store", "stop")
+    out, _ = process.communicate(timeout=150)
+    assert process.returncode in {0, 5}, out
+    own_archive.capture(site.url("/post/novideo"), code=3)
+    is_whole(own_archive)
