@@ -152,13 +152,12 @@ class Tunnel:
             self._forget(server)
 
     def _connect(self, host: str, port: int, client_port: int) -> tuple[socket.socket, Connection]:
-        """Resolve, check, connect to the first address that works, check again whom we reached."""
+        """Resolve, check, connect; what cannot be is recorded, and raised as the reply to give."""
         if self.spent(0):
             self._refuse(host, port, "the bytes allowed are spent")
         try:
             dns = self.resolver.resolve(host)
             server, ip = self._reach(host, dns, port)
-            self.resolver.check(ip, (server.getpeername()[0],))
         except RefusedError as error:
             self._refuse(host, port, error.detail)
         except socket.gaierror as error:
@@ -174,7 +173,10 @@ class Tunnel:
         return server, Connection(client_port, host, port, ip, dns, now)
 
     def _reach(self, host: str, dns: Addresses, port: int) -> tuple[socket.socket, str]:
-        """A connected socket and its address; the address that worked before is tried first."""
+        """A socket connected to the first address that works, and checked again for whom it reached.
+
+        The address that worked before is tried first.
+        """
         best = self._best.get(host)
         candidates = sorted(dns, key=lambda ip: ip != best)
         for number, ip in enumerate(candidates, 1):
@@ -185,7 +187,12 @@ class Tunnel:
                 if last:
                     raise
                 continue
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                self.resolver.check(ip, (server.getpeername()[0],))
+                server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except (RefusedError, OSError):
+                server.close()
+                raise
             self._best[host] = ip
             return server, ip
         raise OSError(errno.EHOSTUNREACH, "no address")
