@@ -13,8 +13,17 @@ from storage.folder import FolderCopy
 
 
 @click.command("audit")
-@click.option("--copy", type=click.Path(path_type=Path, exists=True, file_okay=False), help="A folder copy instead of the store.")
-@click.option("--since", default="", metavar="TIME", help="Re-read only objects of captures begun since (UTC); the ledger always whole.")
+@click.option(
+    "--copy",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder copy instead of the store.",
+)
+@click.option(
+    "--since",
+    default="",
+    metavar="TIME",
+    help="Re-read only objects of captures begun since (UTC); the ledger always whole.",
+)
 @json_option
 def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     """Re-read everything and name what is wrong: the object, the byte range or field, the rule.

@@ -62,7 +62,7 @@ def _listed(source: str | None) -> list[str]:
     return read_list(Path("/dev/stdin" if source == "-" else source))
 
 
-def _crawl(urls: list[str], options: dict[str, Any], results: "Results", watcher: Watcher) -> None:
+def _crawl(urls: list[str], options: dict[str, Any], results: Results, watcher: Watcher) -> None:
     settings = ScrapySettings()
     settings.setmodule("crawler.settings", priority="project")
     for name, value in options.items():
@@ -141,7 +141,19 @@ def exit_code(item: Candidate, error: AkashiError | None) -> int:
 
 def as_json(item: Candidate, error: AkashiError | None) -> dict[str, Any]:
     """`capture --json`: design §7 and §8; refused ones have null ids and say why."""
-    wanted = "capture url final_url outcome reasons warc sha256 bytes media manifest entry".split()
+    wanted = [
+        "capture",
+        "url",
+        "final_url",
+        "outcome",
+        "reasons",
+        "warc",
+        "sha256",
+        "bytes",
+        "media",
+        "manifest",
+        "entry",
+    ]
     facts = asdict(item)
     document = {name: facts[name] for name in wanted}
     if error is not None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import click
@@ -44,7 +45,14 @@ def command(*, as_json: bool) -> int:
     found = list(examine(Settings.load()))
     for finding in found:
         if as_json:
-            emit({"state": finding.state, "subject": finding.subject, "text": finding.text, "next": finding.next})
+            emit(
+                {
+                    "state": finding.state,
+                    "subject": finding.subject,
+                    "text": finding.text,
+                    "next": finding.next,
+                }
+            )
         else:
             click.echo(f"{finding.state:5} {finding.subject:10} {finding.text}")
             if finding.next:
@@ -54,7 +62,9 @@ def command(*, as_json: bool) -> int:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All checks, in the order in which a capture needs them."""
-    yield Finding("ok", "akashi", f"{version('akashi')}, Scrapy {version('scrapy')}, yt-dlp {version('yt-dlp')}")
+    yield Finding(
+        "ok", "akashi", f"{version('akashi')}, Scrapy {version('scrapy')}, yt-dlp {version('yt-dlp')}"
+    )
     yield from _programs()
     yield _children()
     yield from _home(settings.home)
@@ -84,7 +94,12 @@ def _programs() -> Iterator[Finding]:
     if fonts:
         yield Finding("ok", "fonts", f"Japanese: {fonts}")
     else:
-        yield Finding("note", "fonts", "no Japanese font: screenshots will show empty boxes", "apt-get install fonts-noto-cjk")
+        yield Finding(
+            "note",
+            "fonts",
+            "no Japanese font: screenshots will show empty boxes",
+            "apt-get install fonts-noto-cjk",
+        )
 
 
 def _first_line(argv: list[str]) -> str:
@@ -123,7 +138,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "note" if lacking else "ok",
         "store",
-        f"{kind}, bucket {settings.store_bucket}: " + (f"lacks {', '.join(lacking)}" if lacking else "keeps write-once"),
+        f"{kind}, bucket {settings.store_bucket}: "
+        + (f"lacks {', '.join(lacking)}" if lacking else "keeps write-once"),
         "the legal profile refuses such a store: see docs/formats/store.md" if lacking else "",
     )
     keyring = Keyring.open_or_create(settings.home)
@@ -141,11 +157,12 @@ def _guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[F
 
 
 def _clock() -> Finding:
-    clock = clock_block()
-    if clock.get("synchronised") is True:
-        return Finding("ok", "clock", f"synchronised, error at most {clock.get('max_error_us')} µs")
+    clock = clock_block(datetime.now(UTC))
+    if clock["synchronised"]:
+        return Finding("ok", "clock", f"synchronised, error at most {clock['maximum_error_us']} µs")
     return Finding(
-        "note", "clock", "not known to be synchronised; every manifest says so", "run chrony or systemd-timesyncd"
+        "note",
+        "clock",
+        "not known to be synchronised; every manifest says so",
+        "run chrony or systemd-timesyncd",
     )
-
-

@@ -16,8 +16,8 @@ from evidence.digests import digest_file
 from evidence.errors import CheckFailedError, UsageError
 from pipelines.children import make_workdir
 from pipelines.inspect import make_playable
-from pipelines.record.rebuild import rebuild_media, write_body
 from pipelines.record.index import cdxj_of
+from pipelines.record.rebuild import rebuild_media, write_body
 
 _SHOTS: Final = {
     "screenshot-viewport.png": "screenshots/viewport.png",
@@ -28,7 +28,13 @@ _SHOTS: Final = {
 
 @click.command("get")
 @click.argument("capture")
-@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="A folder, made if it is not there.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A folder, made if it is not there.",
+)
 @json_option
 def command(capture: str, target: Path, *, as_json: bool) -> int:
     """The files of one capture: WARC, manifest, entry, index, media, screenshots, DOM.
@@ -57,7 +63,9 @@ def _write(archive: Archive, row: dict[str, Any], manifest: dict[str, Any], fold
     warc = folder / manifest["warc"]["key"].rsplit("/", 1)[1]
     archive.store.download(manifest["warc"]["key"], warc)
     if digest_file(warc).as_json() != {name: manifest["warc"][name] for name in ("sha256", "sha512", "size")}:
-        raise CheckFailedError(f"{warc} is not what the manifest names", rule="warc-digest", next="akashi audit")
+        raise CheckFailedError(
+            f"{warc} is not what the manifest names", rule="warc-digest", next="akashi audit"
+        )
     written = [warc]
     for name, data in {
         "manifest.json": archive.store.read(row["manifest"]),
@@ -94,14 +102,16 @@ def _media(manifest: dict[str, Any], warc: Path, folder: Path) -> list[Path]:
             if medium["role"] == "derivative":
                 say(f"{path.name}: this machine's ffmpeg gives other bytes than the recorded copy")
             else:
-                raise CheckFailedError(f"{path} is not what the manifest names", rule="media-digest", next="akashi audit")
+                raise CheckFailedError(
+                    f"{path} is not what the manifest names", rule="media-digest", next="akashi audit"
+                )
         by_digest.setdefault(medium["sha256"], path)
         written.append(path)
     return written
 
 
 def _derive(sources: list[Path], output: Path) -> str:
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:  # noqa: S108 - the children's user must reach it
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         Path(name).chmod(0o711)
         work = make_workdir(Path(name) / "work")
         inputs = []
@@ -112,5 +122,3 @@ def _derive(sources: list[Path], output: Path) -> str:
         if not said:
             output.write_bytes((work / "out.mp4").read_bytes())
         return said
-
-

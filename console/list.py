@@ -11,7 +11,9 @@ from console.output import both_times, emit, human_size, json_option, say
 @click.command("list")
 @click.argument("query", required=False, default="")
 @click.option("--case", default="", help="Only this case.")
-@click.option("--since", default="", metavar="TIME", help="Only captures begun at or after this UTC time (2026-11-23…).")
+@click.option(
+    "--since", default="", metavar="TIME", help="Only captures begun at or after this UTC time (2026-11-23…)."
+)
 @click.option("--platform", default="", help="Only this host, e.g. youtube.com.")
 @json_option
 def command(query: str, case: str, since: str, platform: str, *, as_json: bool) -> int:
@@ -25,7 +27,9 @@ def command(query: str, case: str, since: str, platform: str, *, as_json: bool) 
         if as_json:
             emit(row)
             continue
-        click.echo(f"{row['capture']}  {row['outcome']:8}  {both_times(row['started'])}  {human_size(row['bytes'])}")
+        click.echo(
+            f"{row['capture']}  {row['outcome']:8}  {both_times(row['started'])}  {human_size(row['bytes'])}"
+        )
         click.echo(f"  {row['url']}" + (f"\n  {row['title']}" if row["title"] else ""))
     if not rows and not as_json:
         say("nothing found. next: akashi capture URL, or fewer filters")

@@ -20,11 +20,11 @@ COMMANDS: Final = ("capture", "list", "show", "get", "audit", "doctor", "store",
 class OneFileEach(click.Group):
     """Loads a command from `console/<name>.py` only when it is asked for, so that each starts quickly."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """In the order of use, not of the alphabet."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The click command named `command` in the file."""
         if cmd_name not in COMMANDS:
             return None
@@ -50,7 +50,9 @@ def akashi() -> None:
 
 def main() -> None:
     """Run the command; every error ends here, as one line with its next step and its exit code."""
-    logging.basicConfig(level=os.environ.get("AKASHI_LOG", "ERROR"), stream=sys.stderr, format="%(levelname)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("AKASHI_LOG", "ERROR"), stream=sys.stderr, format="%(levelname)s: %(message)s"
+    )
     try:
         code = akashi.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

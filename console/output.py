@@ -11,7 +11,9 @@ import click
 
 from evidence.errors import AkashiError
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, nothing else.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a line on stdout, nothing else."
+)
 
 
 def emit(document: Any) -> None:
@@ -37,7 +39,11 @@ def both_times(stamp: str) -> str:
     """`2026-11-23 17:13:00 +0900 (2026-11-23T08:13:00.123Z)`: local time, then UTC as recorded."""
     if not stamp:
         return ""
-    moment = datetime.fromisoformat(stamp).replace(tzinfo=UTC) if stamp.endswith("Z") else datetime.fromisoformat(stamp)
+    moment = (
+        datetime.fromisoformat(stamp).replace(tzinfo=UTC)
+        if stamp.endswith("Z")
+        else datetime.fromisoformat(stamp)
+    )
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %z} ({stamp})"
 
 

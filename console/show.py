@@ -51,7 +51,9 @@ def lines(row: dict[str, Any], manifest: dict[str, Any]) -> Iterator[str]:
     for medium in manifest["media"]:
         yield f"video      {medium['role']}  {medium['type']}  {human_size(medium['bytes'])}  sha256 {medium['sha256']}"
         yield f"           {medium['how']}"
-    counts = ", ".join(f"{number} {client}" for client, number in manifest["completeness"]["exchanges"].items())
+    counts = ", ".join(
+        f"{number} {client}" for client, number in manifest["completeness"]["exchanges"].items()
+    )
     yield f"exchanges  {counts}"
     for missing in manifest["completeness"]["missing"]:
         yield f"missing    {missing['url']}  ({missing['why']})"

@@ -27,7 +27,9 @@ def command() -> None:
 def _embedded() -> EmbeddedStore:
     settings = Settings.load()
     if settings.store_endpoint:
-        raise UsageError(f"the store is {settings.store_endpoint}, not the embedded one", next="see akashi doctor")
+        raise UsageError(
+            f"the store is {settings.store_endpoint}, not the embedded one", next="see akashi doctor"
+        )
     settings.home.make()
     return EmbeddedStore(settings.home)
 
@@ -46,7 +48,9 @@ def start(*, as_json: bool) -> int:
 def stop(*, as_json: bool) -> int:
     """Stop the embedded store; what it keeps stays on disk."""
     stopped = _embedded().stop()
-    emit({"running": False, "stopped": stopped}) if as_json else say("stopped" if stopped else "was not running")
+    emit({"running": False, "stopped": stopped}) if as_json else say(
+        "stopped" if stopped else "was not running"
+    )
     return 0
 
 
@@ -58,13 +62,23 @@ def status(*, as_json: bool) -> int:
     if as_json:
         emit(state)
     else:
-        where = f"runs at {state['endpoint']}" if state["running"] else "is stopped (starts by itself when needed)"
+        where = (
+            f"runs at {state['endpoint']}"
+            if state["running"]
+            else "is stopped (starts by itself when needed)"
+        )
         say(f"the store {where}\ndata {state['data']}, {human_size(state['bytes'])}")
     return 0
 
 
 @command.command()
-@click.option("--to", "target", required=True, type=click.Path(path_type=Path), help="An empty folder, or one not there yet.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="An empty folder, or one not there yet.",
+)
 @json_option
 def copy(target: Path, *, as_json: bool) -> int:
     """Copy every object to a folder, each compared with the store's digest."""

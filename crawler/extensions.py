@@ -12,6 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.settings import BaseSettings
 from scrapy.utils.misc import load_object
 
+from evidence.errors import UsageError
 from pipelines.items import PreservePipeline, ProvePipeline, Workshop
 
 log = logging.getLogger(__name__)
@@ -27,29 +28,24 @@ def missing_steps(settings: BaseSettings) -> list[str]:
 
 
 class EvidenceRequired:
-    """Refuses a crawl, however it was started, whose settings lack preserve or prove."""
+    """Refuses a crawl, however it was started, whose settings lack preserve or prove.
 
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
+    It refuses while the crawl is being put together, which `scrapy crawl` reports by exit code 1:
+    at `engine_started`, where Scrapy catches what a handler raises, it could only log.
+    """
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Scrapy's constructor."""
-        extension = cls(crawler)
-        crawler.signals.connect(extension.engine_started, signal=signals.engine_started)
-        return extension
-
-    async def engine_started(self) -> None:
-        """Stop the crawl before its first request."""
-        missing = missing_steps(self.crawler.settings)
+        """Scrapy's constructor. Raises UsageError."""
+        missing = missing_steps(crawler.settings)
         if missing:
-            log.error(
-                "crawl refused: ITEM_PIPELINES lacks %s, so nothing captured would be kept or proved. "
-                "Next: run it in the project folder, without changing ITEM_PIPELINES",
-                " and ".join(missing),
+            refusal = UsageError(
+                f"crawl refused: ITEM_PIPELINES lacks {' and '.join(missing)}, so nothing captured would be kept",
+                next="run it in the project folder, without changing ITEM_PIPELINES",
             )
-            self.crawler.bootstrap_failed = True  # `scrapy crawl` ends with exit code 1
-            await self.crawler.stop_async()
+            log.error("%s. Next: %s", refusal.detail, refusal.next)
+            raise refusal
+        return cls()
 
 
 class Interrupts:

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
-from scrapy.http import Response
-from twisted.internet.error import (
-    ConnectError,
-    ConnectionClosed,
-    ConnectionLost,
-    DNSLookupError,
-    TimeoutError,
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
 )
-from twisted.web.client import ResponseFailed
+from scrapy.http import Headers, Response
 
 from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.robots import Answer, Fetch
 
-_FAILURES = (
-    ConnectError,
-    ConnectionClosed,
-    ConnectionLost,
-    DNSLookupError,
+_FAILURES: Final = (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
     IgnoreRequest,
     OSError,
-    ResponseFailed,
-    TimeoutError,
+    ResponseDataLossError,
 )
+
+_ANSWERS: WeakKeyDictionary[Crawler, dict[str, Answer]] = WeakKeyDictionary()
 
 
 def fetcher(crawler: Crawler) -> Fetch:
     """A fetch that asks each host once per crawl and remembers its answer."""
-    answers: dict[str, Answer] | None = getattr(crawler, "akashi_robots", None)
-    if answers is None:
-        answers = crawler.akashi_robots = {}
+    answers = _ANSWERS.setdefault(crawler, {})
 
     async def fetch(url: str) -> Answer:
         if url not in answers:
@@ -48,8 +50,6 @@ def fetcher(crawler: Crawler) -> Fetch:
 
 
 async def _ask(crawler: Crawler, url: str) -> Answer:
-    if crawler.engine is None:
-        return Answer(0, b"", None, "the crawl has ended")
     started = datetime.now(UTC)
     # identity: Scrapy decodes content encodings on the way, and the record is to hold what arrived
     request = Request(
@@ -61,18 +61,17 @@ async def _ask(crawler: Crawler, url: str) -> Answer:
     )
     try:
         response = await crawler.engine.download_async(request)
-    except _FAILURES as error:
-        return Answer(0, b"", None, f"{type(error).__name__}: {error}")
-    return Answer(response.status, response.body, exchange_of(response, started))
+    except _FAILURES as failure:
+        return Answer(0, b"", None, f"{type(failure).__name__}: {failure}")
+    return Answer(response.status, response.body, exchange_of(request, response, started))
 
 
-def exchange_of(response: Response, started: datetime) -> Exchange:
+def exchange_of(request: Request, response: Response, started: datetime) -> Exchange:
     """The exchange as Scrapy's client gives it: headers parsed and put together again, and marked so."""
-    request = response.request
     parts = urlsplit(response.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    headers = {b"Host": [parts.netloc.encode("ascii", "replace")], **dict(request.headers)}
-    head = f"{request.method} {target} HTTP/1.1\r\n".encode("ascii", "replace") + _lines(headers)
+    host = b"Host: %s\r\n" % parts.netloc.encode("ascii", "replace")
+    head = f"{request.method} {target} HTTP/1.1\r\n".encode("ascii", "replace") + host + _lines(request.headers)
     status = f"{response.protocol or 'HTTP/1.1'} {response.status} \r\n".encode("ascii")
     return Exchange(
         client="scrapy",
@@ -80,7 +79,7 @@ def exchange_of(response: Response, started: datetime) -> Exchange:
         method=request.method,
         started=started,
         request_head=head + b"\r\n",
-        response_head=status + _lines(dict(response.headers)) + b"\r\n",
+        response_head=status + _lines(response.headers) + b"\r\n",
         response_body=Body(
             len(response.body),
             response.body,
@@ -92,5 +91,5 @@ def exchange_of(response: Response, started: datetime) -> Exchange:
     )
 
 
-def _lines(headers: dict[bytes, list[bytes]]) -> bytes:
-    return b"".join(b"%s: %s\r\n" % (name, value) for name, values in headers.items() for value in values)
+def _lines(headers: Headers) -> bytes:
+    return b"".join(b"%s: %s\r\n" % (name, value) for name in headers for value in headers.getlist(name))

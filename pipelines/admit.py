@@ -31,6 +31,8 @@ async def admit(candidate: Candidate, runtime: Runtime, fetch_robots: Fetch) -> 
     Raises LedgerUnavailableError or StoreUnavailableError when the start cannot be entered;
     then nothing was fetched.
     """
+    if runtime.interrupted.is_set():
+        raise RefusedError("stopped by a signal before it was started", code="interrupted")
     if len(candidate.url) > MAX_URL:
         raise UsageError(f"a URL of {len(candidate.url)} characters", next=f"give one of at most {MAX_URL}")
     resolver = Resolver(allow_private=runtime.options.allow_private)

@@ -40,31 +40,31 @@ _PROBE_KEYS: Final = frozenset(
 _PLAYABLE: Final = frozenset({"video/mp4", "video/webm"})
 
 
-async def inspect(capture: Capture, runtime: Runtime) -> str:
+async def inspect(capture: Capture, _: Runtime) -> str:
     """Probe each media file and describe its playable copy; facts in `facts["media"]`."""
     files: Sequence[MediaFile] = capture.live.get("media", ())
-    media: list[dict[str, Any]] = []
-    for file in files:
-        media.append(
-            {
-                "bytes": file.digests.size,
-                "format_id": file.format_id,
-                "how": file.how,
-                "name": file.path.name,
-                "probe": await _probe(file.path, capture),
-                "records": list(file.records),
-                "role": file.role,
-                "sha256": file.digests.sha256,
-                "sha512": file.digests.sha512,
-                "type": file.type,
-            }
-        )
+    media = [await _describe(file, capture) for file in files]
     if files and (len(files) > 1 or files[0].type not in _PLAYABLE):
         derivative = await _playable_copy(files, capture)
         if derivative is not None:
             media.append(derivative)
     capture.facts["media"] = media
     return f"{len(media)} media files"
+
+
+async def _describe(file: MediaFile, capture: Capture) -> dict[str, Any]:
+    return {
+        "bytes": file.digests.size,
+        "format_id": file.format_id,
+        "how": file.how,
+        "name": file.path.name,
+        "probe": await _probe(file.path, capture),
+        "records": list(file.records),
+        "role": file.role,
+        "sha256": file.digests.sha256,
+        "sha512": file.digests.sha512,
+        "type": file.type,
+    }
 
 
 async def _probe(path: Path, capture: Capture) -> dict[str, Any]:
@@ -122,11 +122,7 @@ async def make_playable(inputs: Sequence[Path], output: Path, workdir: Path) -> 
         limits=Limits(cpu_s=600),
         timeout=900,
     )
-    return (
-        ""
-        if result.code == 0 and output.exists()
-        else result.stderr_tail.strip()[-300:] or f"exit {result.code}"
-    )
+    return "" if result.code == 0 else result.stderr_tail.strip()[-300:] or f"exit {result.code}"
 
 
 async def _playable_copy(files: Sequence[MediaFile], capture: Capture) -> dict[str, Any] | None:

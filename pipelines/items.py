@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import ClassVar, Self
+from weakref import WeakKeyDictionary
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
@@ -32,7 +33,7 @@ class Refused(DropItem):
         self.error = error
 
 
-def to_log(url: str, step: str, text: str, *, done: int = 0, total: int = 0) -> None:
+def to_log(url: str, step: str, text: str, *, done: int = 0, total: int = 0) -> None:  # noqa: ARG001
     """The listener of a plain crawl: a line a step in Scrapy's log."""
     if not done:
         log.info("%s: %s: %s", url, step, text)
@@ -54,11 +55,9 @@ class Workshop:
     @classmethod
     def of(cls, crawler: Crawler) -> Workshop:
         """The crawler's workshop, made once."""
-        workshop: Workshop | None = getattr(crawler, "akashi", None)
-        if workshop is None:
-            workshop = cls(crawler)
-            crawler.akashi = workshop
-        return workshop
+        if crawler not in _WORKSHOPS:
+            _WORKSHOPS[crawler] = cls(crawler)
+        return _WORKSHOPS[crawler]
 
     async def open(self) -> Runtime:
         """The runtime, with dead captures of earlier processes closed first. Raises AkashiError."""
@@ -95,14 +94,17 @@ class Workshop:
     def stop(self, error: AkashiError) -> None:
         """Nothing more can be kept: close the spider; what was fetched stays in the spool."""
         self.fatal = error
-        if self.crawler.engine is not None and self.crawler.spider is not None:
-            log.error("%s%s", error.detail, f". Next: {error.next}" if error.next else "")
-            self.crawler.engine.close_spider(self.crawler.spider, reason=error.name)
+        log.error("%s%s", error.detail, f". Next: {error.next}" if error.next else "")
+        if self.crawler.spider is not None:
+            self.closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=error.name))
 
     def leave(self, candidate: Candidate) -> None:
         """Make room for the next capture."""
         if self.under_way.pop(id(candidate), None) is not None:
             self.room.release()
+
+
+_WORKSHOPS: WeakKeyDictionary[Crawler, Workshop] = WeakKeyDictionary()
 
 
 class StepPipeline:
@@ -131,8 +133,6 @@ class AdmitPipeline(StepPipeline):
         await self.workshop.room.acquire()
         try:
             runtime = await self.workshop.open()
-            if runtime.interrupted.is_set():
-                raise RefusedError("stopped by a signal before it was started", code="interrupted")
             runtime.listener(item.url, "admit", "checking address, scope and robots.txt")
             self.workshop.under_way[id(item)] = await admit(item, runtime, self._fetch_robots())
         except steps.UNREACHABLE as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from evidence.digests import Digests, digest_bytes
 from evidence.manifest import reseal
+from evidence.manifest_shape import WarcFacts
 from pipelines.capture import Capture
 from pipelines.page import open_sink
 from pipelines.record.index import read_index
@@ -47,10 +48,16 @@ async def seal(capture: Capture, runtime: Runtime) -> None:
     sink = open_sink(capture, runtime)
     sealed = sealed_manifest(capture, runtime, read_index(capture.warc_path))
     sink.write_resource("manifest.json", "application/json", sealed)
-    digests = await in_thread(sink.close)
+    digests: Digests = await in_thread(sink.close)
     capture.live.pop("sink")
     key = f"{capture.key_prefix}{capture.warc_path.name}"
-    warc = {"key": key, **digests.as_json(), "records": len(sink.records)}
+    warc: WarcFacts = {
+        "key": key,
+        "records": len(sink.records),
+        "sha256": digests.sha256,
+        "sha512": digests.sha512,
+        "size": digests.size,
+    }
     temporary = capture.manifest_path.with_suffix(".new")
     temporary.write_bytes(reseal(sealed, warc))
     temporary.replace(capture.manifest_path)

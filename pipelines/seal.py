@@ -119,7 +119,8 @@ def _files(index: list[dict[str, Any]], capture_id: str) -> list[dict[str, Any]]
 def _network(facts: Mapping[str, Any]) -> dict[str, Any]:
     extra = os.environ.get("AKASHI_EXTRA_CA", "")
     override = {
-        host: ",".join(addresses) for host, addresses in hosts_from(os.environ.get("AKASHI_HOSTS", "")).items()
+        host: ",".join(addresses)
+        for host, addresses in hosts_from(os.environ.get("AKASHI_HOSTS", "")).items()
     }
     return {
         "extra_ca_sha256": digest_bytes(Path(extra).read_bytes()).sha256 if extra else "",
@@ -137,10 +138,7 @@ def _elapsed(facts: Mapping[str, Any]) -> int | None:
 
 def environment(settings: Settings) -> dict[str, Any]:
     """Software and machine; nothing in it is secret."""
-    config = {
-        field.name: getattr(settings, field.name) for field in fields(Settings) if field.name != "home"
-    }
-    config = dict(plain(config))  # type: ignore[call-overload]
+    config = {f.name: plain(getattr(settings, f.name)) for f in fields(Settings) if f.name != "home"}
     return {
         **_software(),
         "boot_id": _read("/proc/sys/kernel/random/boot_id"),

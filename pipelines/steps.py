@@ -11,13 +11,14 @@ and proved, so that every capture that was started is closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from evidence.errors import AkashiError, LedgerUnavailableError, StoreUnavailableError
+from evidence.errors import LedgerUnavailableError, StoreUnavailableError
 from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.inspect import inspect
@@ -102,10 +103,8 @@ async def _until_interrupted(step: Step, capture: Capture, runtime: Runtime) -> 
         if work.done():
             return work.result()
         work.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await work
-        except asyncio.CancelledError:
-            pass
         raise InterruptedError
     finally:
         stop.cancel()
@@ -120,5 +119,3 @@ async def finish(capture: Capture, runtime: Runtime) -> None:
 
 UNREACHABLE: Final = (StoreUnavailableError, LedgerUnavailableError)
 """What ends a process with exit 5 while the spool keeps what was fetched."""
-
-__all__ = ["PAGE", "PROVE", "STEPS", "UNREACHABLE", "AkashiError", "Step", "finish", "run_step"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import scrapy
 
+from crawler.settings import EXTENSIONS
 from evidence.canonical import utc
 from pipelines.candidate import Candidate
 
@@ -14,6 +15,8 @@ from pipelines.candidate import Candidate
 class AkashiSpider(scrapy.Spider):
     """A spider that yields candidates; what becomes of them is the pipelines' business."""
 
+    # Outside the project folder Scrapy silently has no settings of ours: these go wherever the spider goes.
+    custom_settings = {"EXTENSIONS": EXTENSIONS}  # noqa: RUF012 - Scrapy reads it off the class
     reach = ""
     """What it can find without login, in a sentence (for `akashi spiders`)."""
 

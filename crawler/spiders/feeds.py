@@ -42,7 +42,7 @@ class FeedsSpider(AkashiSpider):
     def parse(self, response: Response, **_: Any) -> Iterator[Candidate | Request]:
         """A feed's items, or a listing's links.
 
-        @url data:application/rss+xml,<rss><channel><item><link>https://v.example/1</link><enclosure url="https://v.example/1.mp4" type="video/mp4"/></item></channel></rss>
+        @url data:application/rss+xml,<rss><item><link>http://v.test/</link><enclosure url="/1.mp4" type="video/mp4"/></item></rss>
         @returns items 1 1
         """
         if not isinstance(response, TextResponse):
@@ -79,7 +79,7 @@ class FeedsSpider(AkashiSpider):
 
     def refused(self, failure: Failure) -> Iterator[Candidate]:
         """A post that robots.txt keeps from us, or that failed: admit names the reason."""
-        request = failure.request
+        request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy adds it
         self.logger.info("%s: %s", request.url, failure.getErrorMessage())
         yield self.candidate(request.url, **request.cb_kwargs["facts"])
 

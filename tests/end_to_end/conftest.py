@@ -47,7 +47,9 @@ class Archive:
 
     def __init__(self, home: Path, environment: dict[str, str]) -> None:
         self.home = home
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AKASHI_", "COV_", "COVERAGE_"))}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("AKASHI_", "COV_", "COVERAGE_"))
+        }
         self.environment = {**inherited, **environment, "AKASHI_HOME": str(home), "AKASHI_OPERATOR": "tester"}
 
     def run(self, *command: str, stdin: str = "", cwd: Path = ROOT, timeout: float = 170, **env: str) -> Any:

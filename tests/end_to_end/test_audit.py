@@ -48,7 +48,9 @@ def test_a_changed_byte_in_a_warc_is_named_by_object_and_range(archive, harmed, 
     data[place] ^= 1
     warc.write_bytes(data)
     found = [f for f in findings(archive, harmed) if f["object"] == str(warc.relative_to(harmed))]
-    assert any(f.get("offset") is not None and f["offset"] <= place < f["offset"] + f["length"] for f in found), found
+    assert any(
+        f.get("offset") is not None and f["offset"] <= place < f["offset"] + f["length"] for f in found
+    ), found
 
 
 def test_a_changed_field_of_a_manifest_is_named(archive, harmed):
@@ -68,7 +70,9 @@ def test_a_changed_byte_in_a_segment_is_named_by_its_entrys_range(archive, harme
     data[place] ^= 1
     path.write_bytes(data)
     found = [f for f in findings(archive, harmed) if f["object"] == str(path.relative_to(harmed))]
-    assert any(f.get("offset") is not None and f["offset"] <= place < f["offset"] + f["length"] for f in found), found
+    assert any(
+        f.get("offset") is not None and f["offset"] <= place < f["offset"] + f["length"] for f in found
+    ), found
 
 
 @pytest.mark.parametrize("which", [0, 1, -2, -1])

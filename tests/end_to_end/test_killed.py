@@ -79,14 +79,23 @@ def test_a_signal_leaves_a_valid_closed_capture(site, own_archive, tmp_path, num
 
 def test_several_at_once_make_one_log_without_fork_or_gap(site, own_archive):
     urls = [site.url("/post/2"), site.url("/post/novideo"), site.url("/post/removed")]
-    running = [own_archive.start("akashi", "capture", "--json", "--allow-private", "--no-video", url) for url in urls]
+    running = [
+        own_archive.start("akashi", "capture", "--json", "--allow-private", "--no-video", url) for url in urls
+    ]
     assert [process.communicate(timeout=150) and process.returncode for process in running] == [3, 3, 3]
     assert len([e for e in is_whole(own_archive) if e["type"] in ENDS]) == 3
 
 
 def test_a_store_that_dies_midway_keeps_the_capture_and_the_next_start_finishes_it(site, own_archive):
     assert own_archive.run("akashi", "store", "start").returncode == 0
-    process = own_archive.start("akashi", "capture", "--json", "--allow-private", site.url("/post/2"), AKASHI_STORE_TEST_NO_RESTART="1")
+    process = own_archive.start(
+        "akashi",
+        "capture",
+        "--json",
+        "--allow-private",
+        site.url("/post/2"),
+        AKASHI_STORE_TEST_NO_RESTART="1",
+    )
     time.sleep(4)
     own_archive.run("akashi", "store", "stop")
     out, _ = process.communicate(timeout=150)

@@ -126,7 +126,9 @@ def test_the_certificate_chain_is_kept_as_the_server_sent_it(post, site):
 def test_strangers_tools_find_the_warc_sound(post, checker):
     _, folder, _ = post
     program = Path(sys.executable).parent / checker[0]
-    done = subprocess.run([program, *checker[1:], warc_of(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, *checker[1:], warc_of(folder)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

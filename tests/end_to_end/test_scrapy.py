@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import json
 
-VARIABLE = {"id", "time", "started", "ended", "date", "requested_at", "read_at", "salt", "elapsed_us", "skew_ms"}
+VARIABLE = {
+    "id",
+    "time",
+    "started",
+    "ended",
+    "date",
+    "requested_at",
+    "read_at",
+    "salt",
+    "elapsed_us",
+    "skew_ms",
+}
 
 
 def test_list_names_both_spiders(archive):
@@ -54,7 +65,15 @@ def test_the_same_url_by_scrapy_and_by_akashi_gives_equal_manifests(site, own_ar
     url = site.url("/post/2")
     own_archive.capture(url, options=("--no-video",), code=3)
     done = own_archive.run(
-        "scrapy", "crawl", "seed", "-a", f"url={url}", "-s", "AKASHI_ALLOW_PRIVATE=1", "-s", "AKASHI_NO_VIDEO=1"
+        "scrapy",
+        "crawl",
+        "seed",
+        "-a",
+        f"url={url}",
+        "-s",
+        "AKASHI_ALLOW_PRIVATE=1",
+        "-s",
+        "AKASHI_NO_VIDEO=1",
     )
     assert done.returncode == 0, done.stderr[-3000:]
     rows = own_archive.objects("akashi", "list")
@@ -75,13 +94,30 @@ def shape(value, ids):
     return value
 
 
-NOISE = {"sha256", "sha512", "size", "record", "records", "key", "detail", "started_entry", "server_dates", "command_line"}
+NOISE = {
+    "sha256",
+    "sha512",
+    "size",
+    "record",
+    "records",
+    "key",
+    "detail",
+    "started_entry",
+    "server_dates",
+    "command_line",
+}
 
 
 def test_a_crawl_without_preserve_or_prove_refuses_to_start(site, archive):
     for pipelines in ("{}", '{"pipelines.items.PagePipeline": 1, "pipelines.items.PreservePipeline": 2}'):
         done = archive.run(
-            "scrapy", "crawl", "feeds", "-a", f"url={site.url('/listing')}", "-s", f"ITEM_PIPELINES={pipelines}"
+            "scrapy",
+            "crawl",
+            "feeds",
+            "-a",
+            f"url={site.url('/listing')}",
+            "-s",
+            f"ITEM_PIPELINES={pipelines}",
         )
         assert done.returncode == 1
         assert "crawl refused" in done.stderr
@@ -91,6 +127,13 @@ def test_a_crawl_without_preserve_or_prove_refuses_to_start(site, archive):
 def test_the_refusal_holds_outside_the_project_folder(archive, tmp_path):
     from tests.end_to_end.conftest import ROOT  # noqa: PLC0415
 
-    done = archive.run("scrapy", "runspider", str(ROOT / "crawler/spiders/seed.py"), "-a", "url=https://a.example/", cwd=tmp_path)
+    done = archive.run(
+        "scrapy",
+        "runspider",
+        str(ROOT / "crawler/spiders/seed.py"),
+        "-a",
+        "url=https://a.example/",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
     assert "crawl refused" in done.stderr

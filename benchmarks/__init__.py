@@ -1,0 +1,1 @@
+"""Measurements: recording beside the bare tools, in one run, as ratios."""
