@@ -159,7 +159,7 @@ def to_metadata(request: Request) -> Response:
     return redirect("http://169.254.169.254/latest/meta-data/")
 
 
-@router.page("/img/to-private.png")
+@router.page("/trouble/to-private.png")
 def image_to_private(request: Request) -> Response:
     """A sub-resource that leads to a private address."""
     return redirect("https://10.0.0.1/pixel.png")
@@ -168,7 +168,7 @@ def image_to_private(request: Request) -> Response:
 @router.page("/post/private-sub")
 def private_sub(request: Request) -> Response:
     """Sub-resources at private addresses: by literal, by redirect, by a public name."""
-    targets = ["https://10.0.0.1/pixel.png", "/img/to-private.png", f"https://{names.PRIVATE}/pixel.png"]
+    targets = ["https://10.0.0.1/pixel.png", "/trouble/to-private.png", f"https://{names.PRIVATE}/pixel.png"]
     extra = "".join(f'<img src="{target}" alt="計測用" width=16 height=16>' for target in targets)
     return html(post_page(request, _TWO, extra=extra))
 
