@@ -28,7 +28,7 @@ from evidence.digests import CHUNK, Digests, digest_file
 from pipelines.record.exchange import Body, BodyState, Exchange
 from pipelines.record.facts import facts_of, pem_chain
 from pipelines.record.heads import Head, is_response, parse_head
-from pipelines.record.index import encode_line, index_path, read_index
+from pipelines.record.index import INDEXED, encode_line, facts_of_head, index_path, read_index
 from pipelines.record.spool import BodySpool, SpooledBody, remove_spooled
 from pipelines.record.warcfile import STORED, TEXT, Block, RecordWriter, WarcFile, trim_torn_tail
 
@@ -196,19 +196,17 @@ class WarcSink:
         record = self._record(kind, exchange.url, f"application/http; msgtype={kind}", exchange.started, more)
         record.rec_headers.add_header("WARC-Payload-Digest", f"sha256:{payload}")
         record.rec_headers.add_header("WARC-Block-Digest", f"sha256:{block}")
-        facts = {
+        facts: dict[str, Any] = {
             "client": exchange.client,
             "layer": exchange.layer,
             "method": exchange.method,
-            "status": head.status,
-            "mime": head.mime,
+            **facts_of_head(head),
             "payload": payload,
             "state": body.state,
+            **{INDEXED[name]: value for name, value in more if name in INDEXED},
         }
         if isinstance(body, SpooledBody) and body.content_sha256:
             facts |= {"content": body.content_sha256, "content_size": body.content_size}
-        if head.range_start is not None:
-            facts["range_start"] = head.range_start
         encoded = bool(head.encodings) and body.state is not BodyState.DECODED
         level = STORED if body.size and (encoded or not _TEXT_TYPE.match(head.mime)) else TEXT
         return self._write(record, head_bytes, body, facts, level)
@@ -222,7 +220,8 @@ class WarcSink:
             exchange.started, [],
         )  # fmt: skip
         record.rec_headers.add_header("WARC-Block-Digest", f"sha256:{block}")
-        self._write(record, exchange.response_head, body, {"client": exchange.client}, STORED)
+        facts = {"client": exchange.client, "mime": "application/octet-stream"}
+        self._write(record, exchange.response_head, body, facts, STORED)
 
     def _write_chain(self, exchange: Exchange, beside: RecordRef | None) -> str:
         """The certificates as sent, once per (host, leaf); gives the record's id."""

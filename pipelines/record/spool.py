@@ -80,7 +80,7 @@ class BodySpool:
             return self._decoder is not None and self._decoder.last_chunk_seen
         return self._parsed.length is not None and self.size >= self._parsed.length
 
-    def write(self, chunk: bytes | memoryview) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Raises OSError when the disk is full."""
         self._batch += chunk
         if len(self._batch) >= _BATCH:

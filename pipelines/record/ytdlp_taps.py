@@ -1,0 +1,108 @@
+"""yt-dlp with its own request handlers, each recording below its HTTP library; nothing else may fetch.
+
+The handlers are subclasses of yt-dlp's (so preferences and options hold), installed through
+`YoutubeDL.build_request_director`, the one place where it makes them. A handler that cannot be recorded
+is left out, and a downloader that hands a URL to another program refuses: what would fetch beside
+the taps does not fetch at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
+
+import urllib3
+from yt_dlp import YoutubeDL
+from yt_dlp.downloader.external import ExternalFD
+from yt_dlp.downloader.rtmp import RtmpFD
+from yt_dlp.networking import _requests
+from yt_dlp.networking._requests import RequestsRH
+from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+
+from pipelines.record.tee import Recorder, recording_connection
+
+
+class NotRecordedError(Exception):
+    """A downloader would have fetched beside the recording taps, and was refused."""
+
+
+def recording_handlers(recorder: Recorder) -> dict[str, type[Any]]:
+    """yt-dlp's request handlers by their key, recording on `recorder`."""
+
+    class RecordingRequestsRH(RequestsRH):  # type: ignore[misc]  # yt-dlp has no types
+        RH_KEY = RequestsRH.RH_KEY
+
+        def _create_instance(self, **options: Any) -> Any:
+            session = super()._create_instance(**options)
+            for adapter in session.adapters.values():
+                _record_pools(adapter, recorder)
+            return session
+
+    class RecordingUrllibRH(UrllibRH):  # type: ignore[misc]
+        RH_KEY = UrllibRH.RH_KEY
+
+        def _create_instance(self, **options: Any) -> Any:
+            opener = super()._create_instance(**options)
+            for handler in opener.handlers:
+                if isinstance(handler, HTTPHandler):
+                    _record_handler(handler, recorder)
+            return opener
+
+    return {handler.RH_KEY: handler for handler in (RecordingRequestsRH, RecordingUrllibRH)}
+
+
+class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]
+    """YoutubeDL whose every request is recorded."""
+
+    def __init__(self, options: dict[str, Any], recorder: Recorder) -> None:
+        self._handlers = recording_handlers(recorder)
+        super().__init__(options, auto_init="no_verbose_header")
+
+    def build_request_director(self, handlers: Iterable[type[Any]], preferences: Any = None) -> Any:
+        """yt-dlp's director over the recording handlers only."""
+        known: Final = [self._handlers[h.RH_KEY] for h in handlers if h.RH_KEY in self._handlers]
+        return super().build_request_director(known, preferences)
+
+
+def refuse_other_programs() -> None:
+    """Make every downloader of this process that runs another program refuse to do so."""
+
+    def refuse(downloader: Any, *_args: Any) -> NoReturn:
+        raise NotRecordedError(f"{type(downloader).__name__} fetches with another program")
+
+    ExternalFD.real_download = refuse
+    RtmpFD.real_download = refuse
+
+
+def _record_pools(adapter: Any, recorder: Recorder) -> None:
+    """Make the pools of a requests adapter, and of the SOCKS managers it makes later, record."""
+    adapter.poolmanager.pool_classes_by_scheme = _recording_pools(
+        urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool, recorder
+    )
+    make_manager = adapter.proxy_manager_for
+
+    def proxy_manager_for(proxy: str, **options: Any) -> Any:
+        manager = make_manager(proxy, **options)
+        manager.pool_classes_by_scheme = _recording_pools(
+            _requests.SocksHTTPConnectionPool, _requests.SocksHTTPSConnectionPool, recorder
+        )
+        return manager
+
+    adapter.proxy_manager_for = proxy_manager_for
+
+
+def _recording_pools(plain: type[Any], secure: type[Any], recorder: Recorder) -> dict[str, type[Any]]:
+    return {
+        scheme: type(
+            pool.__name__, (pool,), {"ConnectionCls": recording_connection(pool.ConnectionCls, recorder)}
+        )
+        for scheme, pool in (("http", plain), ("https", secure))
+    }
+
+
+def _record_handler(handler: Any, recorder: Recorder) -> None:
+    make_class = handler._make_conn_class  # noqa: SLF001  # yt-dlp's seam for its own proxies
+
+    handler._make_conn_class = lambda base, request: recording_connection(  # noqa: SLF001
+        make_class(base, request), recorder
+    )
