@@ -1,0 +1,52 @@
+"""A crawl of the given URLs through the door, in a process of its own; one JSON line to each URL.
+
+stdin: {"urls": […], "settings": {…}, "fake": "" | "127.0.0.2 is private" | "resolver lies"}
+"""
+
+import json
+import sys
+
+import scrapy
+from scrapy.crawler import AsyncCrawlerProcess
+
+from crawler import door
+from pipelines import resolver
+
+JOB = json.load(sys.stdin)
+
+if JOB["fake"] == "127.0.0.2 is private":  # a fake rule, under which 127.0.0.1 is a public site
+    resolver.refusal_of = lambda ip: f"{ip} is private" if ip == "127.0.0.2" else None
+if JOB["fake"] == "resolver lies":  # a fake resolver, which lets everything through
+    resolver.Resolver.resolve = lambda self, host: ("127.0.0.1",)
+
+
+class Door(scrapy.Spider):
+    name = "door"
+
+    async def start(self):
+        for url in JOB["urls"]:
+            yield scrapy.Request(
+                url,
+                self.parse,
+                errback=self.failed,
+                dont_filter=True,
+                meta={"asked": url, "proxy": JOB.get("proxy")},
+            )
+
+    def parse(self, response: scrapy.http.Response) -> None:
+        tell(response.meta["asked"], status=response.status, ip=str(response.ip_address), body=response.text)
+
+    def failed(self, failure) -> None:
+        names = [kind.__name__ for kind in type(failure.value).__mro__]
+        tell(failure.request.meta["asked"], error=names, detail=str(failure.value))
+
+
+def tell(url: str, **facts: object) -> None:
+    print(json.dumps({"url": url, **facts}), flush=True)  # noqa: T201
+
+
+process = AsyncCrawlerProcess(
+    {**door.SETTINGS, "LOG_LEVEL": "WARNING", "RETRY_TIMES": 0, "ROBOTSTXT_OBEY": False, **JOB["settings"]}
+)
+process.crawl(Door)
+process.start()
