@@ -10,7 +10,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -20,19 +19,11 @@ from cryptography import x509
 from playwright.sync_api import sync_playwright
 from protego import Protego
 
-from tests.site import Site, SiteProcess, names
+from tests.site import Site, SiteProcess, bare, names
 from tests.site.clips import Media
 from tests.site.served_log import dechunk
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
-WITH_NAMES = """
-import socket, sys
-plain = socket.getaddrinfo
-local = lambda host: "127.0.0.1" if str(host).endswith(".test") else host
-socket.getaddrinfo = lambda host, *a, **k: plain(local(host), *a, **k)
-import yt_dlp
-yt_dlp.main(sys.argv[1:])
-"""
 
 
 def context_for(site: Site) -> ssl.SSLContext:
@@ -246,9 +237,8 @@ def test_unmodified_yt_dlp_finds_the_video_of_every_post(site: Site, media: Medi
     single = {"/post/1": "one.mp4", "/post/2": "two.mp4", "/direct.mp4": "two.mp4"}
     single |= {"/friendly/post/1": "three.mp4", "/friendly/post/2": "four.mp4"}
     pages = [*single, "/post/split", "/post/hls", "/post/big?mb=3"]
-    options = ["-q", "--no-warnings", "--compat-options", "no-certifi", "--no-cache-dir", "--fixup", "never"]
-    output = ["-f", "bv,ba/b", "-o", f"{tmp_path}/%(autonumber)s.%(ext)s"]
-    command = [sys.executable, "-c", WITH_NAMES, *options, *output, *map(site.url, pages)]
+    output = ["--fixup", "never", "-f", "bv,ba/b", "-o", f"{tmp_path}/%(autonumber)s.%(ext)s"]
+    command = bare.yt_dlp(*output, *map(site.url, pages))
     environment = {**os.environ, "SSL_CERT_FILE": str(site.ca)}
     subprocess.run(command, check=True, env=environment, cwd=tmp_path)
     files = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
@@ -263,7 +253,7 @@ def test_post_1_makes_every_kind_of_exchange_in_a_browser(site: Site) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=next(filter(None, map(shutil.which, CHROMIUMS))),
-            args=["--no-sandbox", "--no-proxy-server", "--host-resolver-rules=MAP *.example.test 127.0.0.1"],
+            args=["--no-sandbox", *bare.CHROMIUM],
         )
         page = browser.new_page(ignore_https_errors=True)
         page.goto(site.url("/p/1"))

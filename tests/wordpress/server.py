@@ -91,7 +91,7 @@ class WordPress:
         return BUILD / "clips" / str(POSTS[number]["clip"])
 
     def start(self) -> None:
-        """Database, installation, posts, web server; some ten seconds."""
+        """Database, installation, posts, web server."""
         if not (BUILD / ".stamp").is_file():
             raise FileNotFoundError("build/wordpress: run tests/wordpress/setup first")
         port = _free_port()
