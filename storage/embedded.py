@@ -17,6 +17,8 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -76,9 +78,17 @@ class EmbeddedStore:
 
         Raises StoreUnavailableError if another process uses it, or it will not go.
         """
+        with self.stopped() as was_running:
+            return was_running
+
+    @contextmanager
+    def stopped(self) -> Iterator[bool]:
+        """Stop the server, and let nobody start it meanwhile; gives whether it was running.
+
+        Raises StoreUnavailableError if another process uses it, or it will not go.
+        """
         self._use.release()
-        if not self._files.root.is_dir():
-            return False
+        self._files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = open_lock(self._files.in_use)
         try:
             if not try_lock(descriptor):
@@ -86,7 +96,7 @@ class EmbeddedStore:
                     "another process is using the embedded store",
                     next="wait for its captures, then try again",
                 )
-            return terminate(self._files)
+            yield terminate(self._files)
         finally:
             os.close(descriptor)
 

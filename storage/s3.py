@@ -10,11 +10,12 @@ from __future__ import annotations
 import io
 import random
 import time
-from base64 import b64decode
-from collections.abc import Callable, Iterator, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
@@ -31,7 +32,6 @@ from storage.s3_upload import Upload
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 T = TypeVar("T")
 GIB: Final = 1 << 30
@@ -100,7 +100,13 @@ class S3Store:
             raise ValueError(f"{key} is written once; only {POINTER} may be replaced")
         self.insist(
             f"replace {key}",
-            lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType="text/plain"),
+            lambda: self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=data,
+                ContentType="text/plain; charset=utf-8",
+                ChecksumSHA256=b64encode(sha256(data).digest()).decode(),
+            ),
         )
 
     def custody(self) -> dict[str, Any]:
@@ -260,8 +266,9 @@ class S3Store:
             )
 
 
-def _as_head(key: str, answer: HeadObjectOutputTypeDef) -> ObjectHead:
+def _as_head(key: str, answer: Mapping[str, Any]) -> ObjectHead:
     checksum = answer.get("ChecksumSHA256", "")
+    until: datetime | None = answer.get("ObjectLockRetainUntilDate")
     return ObjectHead(
         key=key,
         size=answer["ContentLength"],
@@ -269,8 +276,6 @@ def _as_head(key: str, answer: HeadObjectOutputTypeDef) -> ObjectHead:
         # "…-3" is the digest of three parts' digests, not of the object.
         sha256=b64decode(checksum).hex() if checksum and "-" not in checksum else None,
         modified=answer["LastModified"].astimezone(UTC),
-        retain_until=answer["ObjectLockRetainUntilDate"].astimezone(UTC)
-        if "ObjectLockRetainUntilDate" in answer
-        else None,
+        retain_until=until and until.astimezone(UTC),
         lock_mode=answer.get("ObjectLockMode"),
     )

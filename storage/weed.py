@@ -3,7 +3,7 @@
     <home>/store/            0700, the server's working folder
       credentials.json       0600  {"access_key", "secret_key"}: random; lost: new ones are made
       ports.json             {"first": n}: n … n+4, each with a gRPC twin at +10000, all below 32768
-      filer.toml, s3.json    its configuration, written anew at each start
+      *.toml, s3.json        its configuration, written anew at each start
       filer.sqlite           its metadata (SQLite, synced)    evidence: losing it loses the objects
       data/                  its volumes                      evidence
       server.lock            held by the server itself for as long as it lives
@@ -112,6 +112,9 @@ class WeedFiles:
         self.root.joinpath("data").mkdir(exist_ok=True)
         filer = '[sqlite]\nenabled = true\ndbFile = "filer.sqlite"\n[leveldb2]\nenabled = false\n'
         write_private(self.root / "filer.toml", filer.encode())
+        # Left alone it splits full volumes into 14 shards, all on this one disk: 1.4 times the bytes.
+        tasks = (f"[maintenance.{task}]\nenabled = false\n" for task in ("erasure_coding", "balance"))
+        write_private(self.root / "admin.toml", "".join(tasks).encode())
         access, secret = self.credentials()
         identity = {
             "name": "akashi",
