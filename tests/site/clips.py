@@ -6,6 +6,7 @@ instant and two processes at once do no harm (each file appears whole, by renami
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -30,14 +31,7 @@ _TONE: Final = {"one": 440, "two": 523, "three": 659, "four": 392, "five": 330}
 _SECONDS: Final = {"one": 6, "two": 4, "three": 5, "four": 5, "five": 4}
 
 _EXACT: Final = [
-    "-map_metadata",
-    "-1",
-    "-fflags",
-    "+bitexact",
-    "-flags:v",
-    "+bitexact",
-    "-flags:a",
-    "+bitexact",
+    *["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
 ]
 _H264: Final = [
     *["-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-pix_fmt", "yuv420p"],
@@ -46,6 +40,10 @@ _H264: Final = [
 _AAC: Final = ["-c:a", "aac", "-b:a", "96k", "-ar", "44100", "-ac", "2"]
 _COPY: Final = ["-c", "copy"]
 _FRAGMENTS: Final = ["-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-f", "mp4"]
+_NAMES: Final = [
+    *[f"{name}.{ending}" for name in _PICTURE for ending in ("mp4", "jpg", "png")],
+    *["hls/index.m3u8", *(f"hls/segment{n}.ts" for n in range(6)), "video.mp4", "audio.m4a"],
+]
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,13 @@ class Media:
         return path
 
     def read(self, name: str) -> bytes:
-        """Its bytes; all clips are small."""
-        return self.path(name).read_bytes()
+        """Its bytes; all clips are small, and many exchanges of a log share them."""
+        return _read(self.path(name))
+
+
+@cache
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 @cache
@@ -73,18 +76,24 @@ def media() -> Media:
     version = subprocess.run(["ffmpeg", "-version"], capture_output=True, check=True).stdout.split(b"\n")[0]
     key = hashlib.sha256(repr((steps, version)).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"akashi-site-media-{os.geteuid()}-{key}"
-    if not folder.is_dir():
+    if not _whole(folder):
         making = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         (making / "hls").mkdir()
         for arguments in steps:
             command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *arguments]
             subprocess.run(command, cwd=making, check=True, stdin=subprocess.DEVNULL)
         making.chmod(0o755)
-        try:
-            making.rename(folder)
-        except OSError:  # another process was first; its bytes are the same
-            shutil.rmtree(making)
+        if not _whole(folder):  # else another process was first; its bytes are the same
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                making.rename(folder)
+        shutil.rmtree(making, ignore_errors=True)
     return Media(folder)
+
+
+def _whole(folder: Path) -> bool:
+    """Whether everything is still there: systems tidy their temporary folder, file by file."""
+    return all((folder / name).is_file() for name in _NAMES)
 
 
 def _steps() -> list[list[str]]:

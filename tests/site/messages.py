@@ -22,6 +22,18 @@ class Source(Protocol):
         """The bytes start ≤ n < end in large pieces."""
 
 
+class Held:
+    """A body in memory as a `Source`; shared, never copied."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = data
+
+    def read(self, start: int, end: int) -> Iterator[memoryview]:
+        """The bytes start ≤ n < end in one piece."""
+        yield memoryview(self._data)[start:end]
+
+
 @dataclass(frozen=True)
 class Request:
     """One request; `head` are the exact bytes up to and with the empty line."""

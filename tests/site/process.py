@@ -22,7 +22,10 @@ class SiteProcess:
         command = [sys.executable, "-m", "tests.site", "--until-eof"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout
-        facts = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildProcessError(f"the site ended with {self._process.wait()} before it was ready")
+        facts = json.loads(line)
         self.port: int = facts["port"]
         self.control: str = facts["control"]
         self._environment: dict[str, str] = facts["environment"]
@@ -31,7 +34,11 @@ class SiteProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate(timeout=20)  # closes its input, which ends it
+        try:
+            self._process.communicate(timeout=20)  # closes its input, which ends it
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def url(self, path: str = "/", host: str = names.VIDEOS) -> str:
         """`https://host:port/path`."""

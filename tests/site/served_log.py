@@ -32,8 +32,9 @@ class ServedExchange:
     received: datetime = field(default_factory=lambda: datetime.now(UTC))
     response_head: bytes = b""
     kept: bytearray = field(default_factory=bytearray)
-    """The response body as sent, chunk framing included, unless it came from a `source`."""
+    """A response body that went chunked, as sent, framing included."""
     source: Source | None = None
+    """Where a response body with a length came from."""
     start: int = 0
     """The first byte of `source` that was sent."""
     sent: int = 0

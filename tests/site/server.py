@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
-from tests.site.messages import Headers, Request, Response, header_pairs
+from tests.site.messages import Headers, Held, Request, Response, Source, header_pairs
 from tests.site.served_log import ServedExchange, ServedLog, dechunk
 
 MAX_HEAD = 1 << 16
@@ -192,16 +192,12 @@ class _Connection:
         whole_end = end
         if response.cut_at is not None:
             end = max(start, min(end, response.cut_at))
-        if isinstance(response.body, bytes):
-            piece = response.body[start:end]
-            exchange.kept += piece
-            exchange.sent = len(piece)
-            self._sock.sendall(piece)
-        else:
-            exchange.source, exchange.start = response.body, start  # type: ignore[assignment]
-            for view in response.body.read(start, end):  # type: ignore[union-attr]
-                exchange.sent += len(view)
-                self._sock.sendall(view)
+        body = response.body
+        source: Source = Held(body) if isinstance(body, bytes) else body  # type: ignore[assignment]
+        exchange.source, exchange.start = source, start
+        for view in source.read(start, end):
+            exchange.sent += len(view)
+            self._sock.sendall(view)
         if end < whole_end:
             raise Closed
 
