@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 _PIECE: Final = 1 << 16
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00"
@@ -34,10 +34,18 @@ class GzipError(ValueError):
         self.rule = rule
 
 
+class Readable(Protocol):
+    """All that is asked of a stream."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, empty only at the end."""
+        ...
+
+
 class RawReader:
     """A stream with its offset, out of which exact runs are taken and to which bytes can be given back."""
 
-    def __init__(self, stream: BinaryIO, offset: int = 0) -> None:
+    def __init__(self, stream: Readable, offset: int = 0) -> None:
         self._stream = stream
         self._held = b""
         self.offset = offset

@@ -19,10 +19,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final
 
 from evidence.errors import WarcError
-from evidence.gzip_member import Content, GzipError, RawReader
+from evidence.gzip_member import Content, GzipError, RawReader, Readable
 
 TYPES: Final = frozenset({"warcinfo", "request", "response", "resource", "metadata", "conversion"})
 """No `revisit`: each capture holds its own bytes. No `continuation`: records are never split."""
@@ -108,7 +108,7 @@ class RecordSpan:
         return self.header("WARC-Truncated")
 
 
-def read_warc(stream: BinaryIO, offset: int = 0) -> Iterator[RecordSpan]:
+def read_warc(stream: Readable, offset: int = 0) -> Iterator[RecordSpan]:
     """Every record of a file whose `offset` the stream stands at, each checked before it is yielded.
 
     Raises WarcError at the first defect: its rule, the record's offset, and its length where the
@@ -131,7 +131,7 @@ def read_warc(stream: BinaryIO, offset: int = 0) -> Iterator[RecordSpan]:
         raise WarcError("a file without records", rule="warc-empty", offset=offset, length=0)
 
 
-def extract_payload(stream: BinaryIO) -> Iterator[bytes]:
+def extract_payload(stream: Readable) -> Iterator[bytes]:
     """The body of the record at which the stream stands, chunked transfer coding undone.
 
     Of `request` and `response`: what follows the HTTP head; of all others: the block. Content

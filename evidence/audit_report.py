@@ -1,0 +1,123 @@
+"""What an audit is given, and what it gives: no verdict but a list of what is wrong, each with its place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from evidence.canonical import JSON
+from evidence.errors import CheckFailedError
+from evidence.note import VerifierKey
+
+
+class ObjectFact(Protocol):
+    """What a listing says of one object."""
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        ...
+
+
+class ObjectSource(Protocol):
+    """An archive that can be listed and read: the store, a copy of it in a folder, a test's dictionary."""
+
+    def list(self, prefix: str) -> Iterable[ObjectFact]:
+        """Every object whose key starts with `prefix`, in the byte order of keys."""
+        ...
+
+    def versions(self, key: str) -> Sequence[str]:
+        """The version ids under exactly this key; more than one means that it was written over."""
+        ...
+
+    def open(
+        self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
+    ) -> BinaryIO:
+        """Stream of the object, or of `length` bytes from `start`. Raises FileNotFoundError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What the auditor knows from elsewhere; read it *before* the audit starts, since the log grows.
+
+    `vkeys` are the log's keys; none: the archive's own word is taken, and a note says so. `size` and
+    `root` (32 bytes) are the last that the signer remembers or that the auditor wrote down; None:
+    entries behind the newest checkpoint could have been dropped unseen, and a note says so.
+    """
+
+    vkeys: tuple[VerifierKey, ...] = ()
+    size: int | None = None
+    root: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: in which object, where in it, which rule of docs/formats/audit.md."""
+
+    object: str
+    rule: str
+    detail: str
+    offset: int | None = None
+    length: int | None = None
+    field: str = ""
+    entry: int | None = None
+    """Index of the ledger entry concerned."""
+
+    @classmethod
+    def of(cls, key: str, error: CheckFailedError, prefix: str = "", entry: int | None = None) -> Finding:
+        """A failed check of an object."""
+        detail = f"{prefix}{error.detail}"
+        return cls(key, error.rule, detail, error.offset, error.length, error.field, entry)
+
+    def as_json(self) -> dict[str, JSON]:
+        """`{object, offset, length, field, entry, rule, detail}`, without what does not apply."""
+        values: dict[str, JSON] = {
+            "object": self.object,
+            "offset": self.offset,
+            "length": self.length,
+            "field": self.field or None,
+            "entry": self.entry,
+            "rule": self.rule,
+            "detail": self.detail,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def as_line(self) -> str:
+        """For people: `ledger/segments/000000000000 bytes 812-1411 entry-changed: …`."""
+        where = self.field
+        if self.offset is not None:
+            span = f"bytes {self.offset}-{self.offset + max(1, self.length or 1) - 1}"
+            where = f"{span} ({self.field})" if self.field else span
+        return " ".join(filter(None, (self.object, where, f"{self.rule}: {self.detail}")))
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """Findings in the order in which the proof met them; notes are facts that are not wrong."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    """`entries`, `segments`, `checkpoints`, `captures`, `objects`, `records`, `bytes` that were read."""
+
+    def summary(self) -> str:
+        """One line for people."""
+        read = ", ".join(f"{number} {name}" for name, number in sorted(self.counts.items()))
+        return f"{len(self.findings)} findings, {len(self.notes)} notes; read {read}"
+
+
+def refuse_versions(source: ObjectSource, key: str, report: AuditReport) -> Sequence[str]:
+    """The object's version ids; more than one is a finding, since evidence is written once."""
+    versions = source.versions(key)
+    if len(versions) > 1:
+        detail = f"written {len(versions)} times: versions {', '.join(versions)}"
+        report.findings.append(Finding(key, "object-versions", detail))
+    return versions
