@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from evidence.audit import Expectations
 from evidence.errors import UsageError
+from evidence.manifest import parse_manifest
 from storage.catalogue import Catalogue
 from storage.connect import open_store
 from storage.keyring import Keyring
@@ -31,13 +32,22 @@ class Archive:
         settings = Settings.load()
         settings.home.make()
         store = open_store(settings)
-        keyring = Keyring.open_or_create(settings.home)
+        keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
         ledger = Ledger(settings.home, store, keyring)
         ledger.open()
         catalogue = Catalogue(settings.home)
         if catalogue.is_behind(ledger):
             catalogue.rebuild(store, ledger.entries())
         return cls(settings, store, keyring, ledger, catalogue)
+
+    def expectations(self) -> Expectations:
+        """What an audit compares with: our own log key, and the last size and root that it signed."""
+        remembered = self.keyring.remembered()
+        return Expectations(
+            vkeys=(self.keyring.log.verifier,),
+            size=remembered.size if remembered else None,
+            root=remembered.root if remembered else None,
+        )
 
     def find(self, capture: str) -> dict[str, Any]:
         """The catalogue's row of one capture, by its id or an unambiguous beginning. Raises UsageError."""
@@ -49,5 +59,4 @@ class Archive:
 
     def manifest(self, row: dict[str, Any]) -> dict[str, Any]:
         """The stored manifest of a capture."""
-        document: dict[str, Any] = json.loads(self.store.read(row["manifest"]))
-        return document
+        return dict(parse_manifest(self.store.read(row["manifest"])).document)

@@ -34,8 +34,8 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi audit --copy DIR           the copy
     """
     archive = Archive.open()
-    source = FolderCopy(copy) if copy else archive.store
-    report = audit(source, expected=archive.keyring.expectations(), since=since)
+    expected = archive.expectations()  # before the audit reads anything: the log grows meanwhile
+    report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)
     for finding in report.findings:
         if as_json:
             emit(finding.as_json())

@@ -142,7 +142,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         + (f"lacks {', '.join(lacking)}" if lacking else "keeps write-once"),
         "the legal profile refuses such a store: see docs/formats/store.md" if lacking else "",
     )
-    keyring = Keyring.open_or_create(settings.home)
+    keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
     ledger = Ledger(settings.home, store, keyring)
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.log.vkey}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -48,12 +49,21 @@ def akashi() -> None:
     """
 
 
+def quiet_logging() -> None:
+    """Only errors reach the terminal, unless AKASHI_LOG asks for more: on the handler, since Scrapy sets loggers."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(name)s: %(message)s"))
+    try:
+        handler.setLevel(os.environ.get("AKASHI_LOG", "CRITICAL").upper())
+    except ValueError as error:
+        raise click.UsageError(f"AKASHI_LOG: {error}") from error
+    logging.getLogger().addHandler(handler)
+
+
 def main() -> None:
     """Run the command; every error ends here, as one line with its next step and its exit code."""
-    logging.basicConfig(
-        level=os.environ.get("AKASHI_LOG", "ERROR"), stream=sys.stderr, format="%(levelname)s: %(message)s"
-    )
     try:
+        quiet_logging()
         code = akashi.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except AkashiError as error:
@@ -67,6 +77,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: not our error
         sys.exit(0)
+    except OSError as error:
+        complain(AkashiError(str(error), next="akashi doctor shows what this machine lacks"))
+        sys.exit(5 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 1)
 
 
 if __name__ == "__main__":

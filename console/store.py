@@ -67,7 +67,7 @@ def status(*, as_json: bool) -> int:
             if state["running"]
             else "is stopped (starts by itself when needed)"
         )
-        say(f"the store {where}\ndata {state['data']}, {human_size(state['bytes'])}")
+        say(f"the store {where}\ndata {state['data']}, {human_size(int(state['bytes'] or 0))}")
     return 0
 
 

@@ -12,6 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.settings import BaseSettings
 from scrapy.utils.misc import load_object
 
+from crawler.spiders.base import being_checked
 from evidence.errors import UsageError
 from pipelines.items import PreservePipeline, ProvePipeline, Workshop
 
@@ -30,21 +31,23 @@ def missing_steps(settings: BaseSettings) -> list[str]:
 class EvidenceRequired:
     """Refuses a crawl, however it was started, whose settings lack preserve or prove.
 
-    It refuses while the crawl is being put together, which `scrapy crawl` reports by exit code 1:
-    at `engine_started`, where Scrapy catches what a handler raises, it could only log.
+    It refuses while the crawl is being put together, and ends the process: at `engine_started`,
+    where Scrapy catches what a handler raises, it could only log.
     """
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Scrapy's constructor. Raises UsageError."""
+        """Scrapy's constructor. Raises SystemExit."""
         missing = missing_steps(crawler.settings)
-        if missing:
-            refusal = UsageError(
-                f"crawl refused: ITEM_PIPELINES lacks {' and '.join(missing)}, so nothing captured would be kept",
-                next="run it in the project folder, without changing ITEM_PIPELINES",
+        if (
+            missing and not being_checked()
+        ):  # `scrapy check` takes the pipelines away, and every item with them
+            log.error(
+                "crawl refused: ITEM_PIPELINES lacks %s, so nothing captured would be kept. "
+                "Next: run it in the project folder, without changing ITEM_PIPELINES",
+                " and ".join(missing),
             )
-            log.error("%s. Next: %s", refusal.detail, refusal.next)
-            raise refusal
+            raise SystemExit(UsageError.exit_code)  # anything else Scrapy would bury in its own traceback
         return cls()
 
 

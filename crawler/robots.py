@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,7 +35,7 @@ _FAILURES: Final = (
     ResponseDataLossError,
 )
 
-_ANSWERS: WeakKeyDictionary[Crawler, dict[str, Answer]] = WeakKeyDictionary()
+_ANSWERS: WeakKeyDictionary[Crawler, dict[str, asyncio.Task[Answer]]] = WeakKeyDictionary()
 
 
 def fetcher(crawler: Crawler) -> Fetch:
@@ -43,8 +44,8 @@ def fetcher(crawler: Crawler) -> Fetch:
 
     async def fetch(url: str) -> Answer:
         if url not in answers:
-            answers[url] = await _ask(crawler, url)
-        return answers[url]
+            answers[url] = asyncio.ensure_future(_ask(crawler, url))
+        return await asyncio.shield(answers[url])
 
     return fetch
 
@@ -71,7 +72,9 @@ def exchange_of(request: Request, response: Response, started: datetime) -> Exch
     parts = urlsplit(response.url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     host = b"Host: %s\r\n" % parts.netloc.encode("ascii", "replace")
-    head = f"{request.method} {target} HTTP/1.1\r\n".encode("ascii", "replace") + host + _lines(request.headers)
+    head = (
+        f"{request.method} {target} HTTP/1.1\r\n".encode("ascii", "replace") + host + _lines(request.headers)
+    )
     status = f"{response.protocol or 'HTTP/1.1'} {response.status} \r\n".encode("ascii")
     return Exchange(
         client="scrapy",

@@ -30,7 +30,6 @@ AKASHI_ROBOTS_FETCHER = "crawler.robots.fetcher"
 EXTENSIONS = {
     "crawler.extensions.EvidenceRequired": 0,
     "crawler.extensions.Interrupts": 10,
-    "scrapy.extensions.telnet.TelnetConsole": None,
 }
 
 # ── politeness: one request in five seconds to a host, robots.txt obeyed, and we say who we are ─
@@ -46,8 +45,19 @@ RETRY_TIMES = 2
 DOWNLOAD_TIMEOUT = 60
 DOWNLOAD_MAXSIZE = 32 * 1024 * 1024
 
-# ── the one door out (crawler/door.py) ────────────────────────────────────────────────────────
-DNS_RESOLVER = "crawler.door.GuardedResolver"
+# ── the one door out (crawler/door.py): no other scheme, no proxy, no console that listens ────
+TWISTED_DNS_RESOLVER = "crawler.door.GuardedResolver"
+DOWNLOAD_HANDLERS = {
+    "http": "crawler.door.GuardedHandler",
+    "https": "crawler.door.GuardedHandler",
+    "file": None,
+    "ftp": None,
+    "s3": None,
+}
+DOWNLOAD_VERIFY_CERTIFICATES = True
+HTTPPROXY_ENABLED = False
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False
 
 FEED_EXPORT_ENCODING = "utf-8"
 LOG_LEVEL = "INFO"

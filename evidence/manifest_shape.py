@@ -200,14 +200,16 @@ class FileFacts(TypedDict):
 
 
 class MediaFacts(TypedDict):
-    """A media file; an *original* is byte-equal to its records' payloads in order."""
+    """A media file; an *original* is byte-equal to its records' payloads in order.
+
+    Its bytes lie in the WARC, whose SHA-512 stands in the ledger.
+    """
 
     name: Text
     role: Literal["original", "assembled", "derivative"]
     type: str
     bytes: Count
     sha256: Sha256
-    sha512: Sha512
     records: list[RecordId]
     how: str
     format_id: NotRequired[str]

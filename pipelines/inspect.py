@@ -54,15 +54,14 @@ async def inspect(capture: Capture, _: Runtime) -> str:
 
 async def _describe(file: MediaFile, capture: Capture) -> dict[str, Any]:
     return {
-        "bytes": file.digests.size,
+        "bytes": file.size,
         "format_id": file.format_id,
         "how": file.how,
         "name": file.path.name,
         "probe": await _probe(file.path, capture),
         "records": list(file.records),
         "role": file.role,
-        "sha256": file.digests.sha256,
-        "sha512": file.digests.sha512,
+        "sha256": file.sha256,
         "type": file.type,
     }
 
@@ -136,7 +135,7 @@ async def _playable_copy(files: Sequence[MediaFile], capture: Capture) -> dict[s
         return None
     digests = await in_thread(digest_file, output)
     output.unlink()
-    command = playable_command([f"{file.digests.sha256}" for file in files], "playable.mp4")
+    command = playable_command([file.sha256 for file in files], "playable.mp4")
     return {
         "bytes": digests.size,
         "format_id": "",
@@ -146,6 +145,5 @@ async def _playable_copy(files: Sequence[MediaFile], capture: Capture) -> dict[s
         "records": [],
         "role": "derivative",
         "sha256": digests.sha256,
-        "sha512": digests.sha512,
         "type": "video/mp4",
     }

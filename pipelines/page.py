@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
+
+from evidence.canonical import parse_utc
 from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.children import make_workdir
@@ -90,16 +93,43 @@ def _facts(page: PageRecord) -> dict[str, object]:
         "browser": page.browser,
         "bytes": page.bytes,
         "canonical": page.canonical_url,
-        "displayed": page.displayed,
+        "displayed": _displayed(page),
         "exchanges": page.exchanges,
         "final": page.final_url,
         "hints": page.video_hints,
         "missing": [missing.as_json() for missing in page.missing],
-        "redirects": page.redirects,
-        "server_dates": page.server_dates,
-        "status": page.status,
+        "redirects": _redirects(page),
+        "server_dates": [_server_date(answer) for answer in page.server_dates],
+        "status": page.status or None,
         "title": page.title,
     }
+
+
+def _displayed(page: PageRecord) -> dict[str, object]:
+    """Facts as displayed, each with where it was read; the page's own metas, as they stand, as one more."""
+    facts: dict[str, object] = {
+        name: {"value": fact["value"], "read_from": fact["where"]}
+        for name, fact in page.displayed["facts"].items()
+    }
+    if page.displayed["meta"]:
+        facts["metas"] = {"value": page.displayed["meta"], "read_from": "meta elements"}
+    return facts
+
+
+def _redirects(page: PageRecord) -> list[dict[str, object]]:
+    """Each hop with where it led: the next one, at last the page."""
+    after = [hop["url"] for hop in page.redirects[1:]] + [page.final_url]
+    return [{**hop, "location": location} for hop, location in zip(page.redirects, after, strict=False)]
+
+
+def _server_date(answer: dict[str, str]) -> dict[str, object]:
+    """A server's clock beside ours; its Date has whole seconds, so a second of skew means nothing."""
+    try:
+        skew = parsedate_to_datetime(answer["date"]) - parse_utc(answer["received"])
+        milliseconds = round(skew.total_seconds() * 1000)
+    except (ValueError, TypeError):  # not a date, or one without a zone: kept as it was sent
+        milliseconds = 0
+    return {"url": answer["url"], "date": answer["date"], "skew_ms": milliseconds}
 
 
 _REMOVED = (

@@ -8,8 +8,10 @@ after this changes a byte; a second run finds both files sealed and only stores 
 from __future__ import annotations
 
 from evidence.digests import Digests, digest_bytes
+from evidence.errors import ManifestError
 from evidence.manifest import reseal
 from evidence.manifest_shape import WarcFacts
+from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.page import open_sink
 from pipelines.record.index import read_index
@@ -46,7 +48,7 @@ async def preserve(capture: Capture, runtime: Runtime) -> str:
 async def seal(capture: Capture, runtime: Runtime) -> None:
     """Close the WARC with the sealed manifest in it; write the final manifest beside it."""
     sink = open_sink(capture, runtime)
-    sealed = sealed_manifest(capture, runtime, read_index(capture.warc_path))
+    sealed = _manifest(capture, runtime)
     sink.write_resource("manifest.json", "application/json", sealed)
     digests: Digests = await in_thread(sink.close)
     capture.live.pop("sink")
@@ -63,3 +65,15 @@ async def seal(capture: Capture, runtime: Runtime) -> None:
     temporary.replace(capture.manifest_path)
     capture.facts["sealed"] = warc
     capture.save()
+
+
+def _manifest(capture: Capture, runtime: Runtime) -> bytes:
+    """The sealed manifest; when a fact of a page breaks its form, one without these facts that says so."""
+    index = read_index(capture.warc_path)
+    try:
+        return sealed_manifest(capture, runtime, index)
+    except ManifestError as error:
+        capture.fail(Reason("step-failed", f"manifest: {error.detail}"))
+        for told in ("page", "video", "media"):
+            capture.facts.pop(told, None)
+        return sealed_manifest(capture, runtime, index)

@@ -62,18 +62,24 @@ async def _close(capture: Capture, runtime: Runtime) -> bool:
 
 async def _salvage(capture: Capture, runtime: Runtime) -> None:
     """Keep what was recorded: whole records of the WARC, then those of the video child's part."""
-    died_in = next((s["name"] for s in reversed(capture.steps) if not s["ended"]), "")
-    if capture.steps and not died_in:
-        died_in = f"after {capture.steps[-1]['name']}"
-    capture.fail(
-        Reason("interrupted", f"the process died {('in ' + died_in) if died_in else 'before the page'}")
-    )
+    if not (capture.failed or capture.did("inspect")):
+        died = next((step["name"] for step in reversed(capture.steps) if not step["ended"]), "")
+        where = (
+            f"in {died}"
+            if died
+            else f"after {capture.steps[-1]['name']}"
+            if capture.steps
+            else "before the page"
+        )
+        capture.fail(Reason("interrupted", f"the process died {where}"))
     lost = await asyncio.to_thread(_trim, capture.warc_path)
     sink = open_sink(capture, runtime)
-    for part in sorted(capture.work.glob("video/*.warc.gz")):
-        lost += await asyncio.to_thread(_trim, part)
-        sink.append_part(part)
-    capture.facts["salvaged"] = {"torn_bytes": lost}
+    if not capture.did("video"):
+        for part in sorted(capture.work.glob("video/*.warc.gz")):
+            lost += await asyncio.to_thread(_trim, part)
+            sink.append_part(part)
+    if lost:
+        capture.facts["salvaged"] = {"torn_bytes": lost}
     capture.save()
 
 

@@ -53,7 +53,7 @@ class Runtime:
         """Start or reach the store, open the ledger. Raises StoreUnavailableError, LedgerUnavailableError."""
         settings.home.make()
         store = open_store(settings)
-        keyring = Keyring.open_or_create(settings.home)
+        keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
         ledger = Ledger(settings.home, store, keyring)
         ledger.open()
         return cls(settings, options, store, keyring, ledger, Catalogue(settings.home), listener)

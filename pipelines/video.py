@@ -42,4 +42,4 @@ async def record_the_video(capture: Capture, runtime: Runtime) -> str:
         "missing": [missing.as_json() for missing in video.missing],
         "yt_dlp": video.ytdlp,
     }
-    return f"{len(video.files)} files, {sum(f.digests.size for f in video.files)} bytes"
+    return f"{len(video.files)} files, {sum(f.size for f in video.files)} bytes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,11 @@ import scrapy
 from crawler.settings import EXTENSIONS
 from evidence.canonical import utc
 from pipelines.candidate import Candidate
+
+
+def being_checked() -> bool:
+    """Whether `scrapy check` runs the contracts, which it does without arguments (Scrapy's documented sign)."""
+    return "SCRAPY_CHECK" in os.environ
 
 
 class AkashiSpider(scrapy.Spider):

@@ -11,7 +11,7 @@ from scrapy.http import Response, TextResponse
 from scrapy.linkextractors import LinkExtractor
 from twisted.python.failure import Failure
 
-from crawler.spiders.base import AkashiSpider
+from crawler.spiders.base import AkashiSpider, being_checked
 from evidence.errors import UsageError
 from pipelines.candidate import Candidate
 
@@ -30,7 +30,7 @@ class FeedsSpider(AkashiSpider):
     def __init__(self, url: str = "", limit: str = "50", *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.urls = url.split()
-        if not self.urls:
+        if not self.urls and not being_checked():
             raise UsageError("the feeds spider was given no URL", next="scrapy crawl feeds -a url=URL")
         self.limit = int(limit)
 
@@ -42,7 +42,7 @@ class FeedsSpider(AkashiSpider):
     def parse(self, response: Response, **_: Any) -> Iterator[Candidate | Request]:
         """A feed's items, or a listing's links.
 
-        @url data:application/rss+xml,<rss><item><link>http://v.test/</link><enclosure url="/1.mp4" type="video/mp4"/></item></rss>
+        @url data:application/rss+xml,<rss><item><link>http://v.test/</link><enclosure%20url="/1.mp4"%20type="video/mp4"/></item></rss>
         @returns items 1 1
         """
         if not isinstance(response, TextResponse):
@@ -65,7 +65,7 @@ class FeedsSpider(AkashiSpider):
     def parse_post(self, response: Response, facts: dict[str, Any]) -> Iterator[Candidate]:
         """A post: a candidate if its markup names a video.
 
-        @url data:text/html,<meta property="og:video" content="https://v.example/1.mp4"><title>t</title>
+        @url data:text/html,<meta%20property="og:video"%20content="http://v.test/1.mp4"><title>t</title>
         @cb_kwargs {"facts": {"rank": 1}}
         @returns items 1 1
         """

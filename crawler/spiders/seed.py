@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from crawler.spiders.base import AkashiSpider
+from crawler.spiders.base import AkashiSpider, being_checked
 from evidence.errors import UsageError
 from pipelines.candidate import Candidate
 
@@ -25,7 +25,7 @@ class SeedSpider(AkashiSpider):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.urls = [*urls, *url.split(), *(read_list(Path(file)) if file else [])]
-        if not self.urls:
+        if not self.urls and not being_checked():
             raise UsageError("the seed spider was given no URL", next="scrapy crawl seed -a url=URL")
 
     async def start(self) -> AsyncIterator[Candidate]:

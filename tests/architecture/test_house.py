@@ -49,7 +49,7 @@ def test_settings_name_things_that_exist_and_stand_in_the_order_of_the_steps():
     for name in (
         *settings.getdict("EXTENSIONS"),
         settings["AKASHI_ROBOTS_FETCHER"],
-        settings["DNS_RESOLVER"],
+        settings["TWISTED_DNS_RESOLVER"],
     ):
         load_object(name)
 

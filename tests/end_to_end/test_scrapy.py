@@ -119,7 +119,7 @@ def test_a_crawl_without_preserve_or_prove_refuses_to_start(site, archive):
             "-s",
             f"ITEM_PIPELINES={pipelines}",
         )
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert "crawl refused" in done.stderr
         assert "downloader/request_count" not in done.stderr
 
@@ -135,5 +135,5 @@ def test_the_refusal_holds_outside_the_project_folder(archive, tmp_path):
         "url=https://a.example/",
         cwd=tmp_path,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "crawl refused" in done.stderr
