@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from evidence.digests import Digests
 from pipelines.record.rebuild import content_of, first_bytes, kept
 
 _READ: Final = 1 << 18
@@ -28,9 +27,10 @@ Line = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tied:
-    """A file's digests, and the records (`<urn:uuid:…>`, in order) that it came in; none if it did not."""
+    """A file's SHA-256 and size, and the records (`<urn:uuid:…>`, in order) it came in; none if it did not."""
 
-    digests: Digests
+    sha256: str
+    size: int
     records: tuple[str, ...]
     ranges: bool
     """Whether the records are ranges of one resource, or one record: the file is an original."""
@@ -50,7 +50,7 @@ def tie(path: Path, warc: Path, lines: Sequence[Line]) -> Tied:
                 if not walk.at_end and _continues(walk, warc, line, keep)
             ]
         records = tuple(line["id"] for line in used) if walk.at_end else ()
-        return Tied(walk.finish(), records, bool(records) and _are_ranges(used))
+        return Tied(walk.finish(), size, records, bool(records) and _are_ranges(used))
 
 
 def media_type(path: Path) -> str:
@@ -119,7 +119,6 @@ class _Walk:
         self._stream = stream
         self._size = size
         self._sha256 = hashlib.sha256()
-        self._sha512 = hashlib.sha512()
         self.offset = 0
 
     @property
@@ -131,50 +130,47 @@ class _Walk:
         size = line["content_size"]
         if self.offset + size > self._size:
             return False
-        whole256, whole512 = self._sha256.copy(), self._sha512.copy()
-        stretch = whole256 if self.offset == 0 else hashlib.sha256()
+        whole = self._sha256.copy()
+        stretch = whole if self.offset == 0 else hashlib.sha256()
         self._stream.seek(self.offset)
         left = size
         while left and (data := self._stream.read(min(_READ, left))):
             left -= len(data)
-            whole256.update(data)
-            whole512.update(data)
-            if stretch is not whole256:
+            whole.update(data)
+            if stretch is not whole:
                 stretch.update(data)
         if left or stretch.hexdigest() != line["content"]:
             return False
-        self._accept(size, whole256, whole512)
+        self._accept(size, whole)
         return True
 
     def accepts_bytes(self, pieces: Iterator[bytes], size: int) -> bool:
         """Whether the next `size` bytes are these; if so they are accepted."""
         if self.offset + size > self._size:
             return False
-        whole256, whole512 = self._sha256.copy(), self._sha512.copy()
+        whole = self._sha256.copy()
         self._stream.seek(self.offset)
         seen = 0
         for piece in pieces:
             if self._exactly(len(piece)) != piece:
                 return False
-            whole256.update(piece)
-            whole512.update(piece)
+            whole.update(piece)
             seen += len(piece)
         if seen != size:
             return False
-        self._accept(size, whole256, whole512)
+        self._accept(size, whole)
         return True
 
-    def finish(self) -> Digests:
-        """The digests of the whole file, accepted or not."""
+    def finish(self) -> str:
+        """The SHA-256 of the whole file, accepted or not."""
         self._stream.seek(self.offset)
         while data := self._stream.read(_READ):
             self._sha256.update(data)
-            self._sha512.update(data)
-        return Digests(self._sha256.hexdigest(), self._sha512.hexdigest(), self._size)
+        return self._sha256.hexdigest()
 
-    def _accept(self, size: int, sha256: Any, sha512: Any) -> None:
+    def _accept(self, size: int, sha256: Any) -> None:
         self.offset += size
-        self._sha256, self._sha512 = sha256, sha512
+        self._sha256 = sha256
 
     def _exactly(self, size: int) -> bytes:
         data = b""

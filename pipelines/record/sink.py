@@ -111,13 +111,13 @@ class WarcSink:
         return request, response
 
     def write_resource(
-        self, name: str, content_type: str, data: bytes | Path, *, digests: Digests | None = None
+        self, name: str, content_type: str, data: bytes | Path, *, sha256: str = ""
     ) -> RecordRef:
         """A file of ours: `name` is a URI, or becomes `urn:akashi:<capture>:<name>`. Raises OSError.
 
-        `digests` of `data`, where the caller has them, spare a reading.
+        `sha256` of `data`, where the caller has it, spares a reading.
         """
-        return self._write_made("resource", name, content_type, data, [], digests)
+        return self._write_made("resource", name, content_type, data, [], sha256)
 
     def write_conversion(
         self,
@@ -126,10 +126,10 @@ class WarcSink:
         data: bytes | Path,
         *,
         of: RecordRef,
-        digests: Digests | None = None,
+        sha256: str = "",
     ) -> RecordRef:
         """A derivative of the record `of`. Raises OSError."""
-        return self._write_made("conversion", name, content_type, data, [("WARC-Refers-To", of.id)], digests)
+        return self._write_made("conversion", name, content_type, data, [("WARC-Refers-To", of.id)], sha256)
 
     def append_part(self, path: Path) -> list[RecordRef]:
         """Copy a finished part behind what is written, with its index; gives its records. Raises OSError.
@@ -258,13 +258,13 @@ class WarcSink:
         content_type: str,
         data: bytes | Path,
         more: Headers,
-        digests: Digests | None,
+        sha256: str,
     ) -> RecordRef:
         uri = name if ":" in name else f"urn:akashi:{self.capture_id}:{name}"
         path = data if isinstance(data, Path) else None
         size = path.stat().st_size if path else len(data) if isinstance(data, bytes) else 0
         body = Body(size, data=data if isinstance(data, bytes) else None, path=path)
-        block = digests.sha256 if digests else _digests_of(b"", body)[0]
+        block = sha256 or _digests_of(b"", body)[0]
         with self._lock:
             record = self._record(kind, uri, content_type, datetime.now(UTC), more)
             record.rec_headers.add_header("WARC-Block-Digest", f"sha256:{block}")

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import certifi
 
-from evidence.digests import Digests
 from evidence.reasons import Reason
 from pipelines.children import ChildResult, Limits, make_workdir, python_argv, run_child
 from pipelines.guard import Tunnel
@@ -46,7 +45,8 @@ class MediaFile:
     path: Path
     role: str
     type: str
-    digests: Digests
+    sha256: str
+    size: int
     records: tuple[str, ...]
     """Ids of the records whose contents, in order, are the file."""
     how: str
@@ -116,6 +116,7 @@ async def record_video(
             timeout=settings.timeout,
             on_line=on_line,
             stdin=json.dumps(asdict(job)).encode("utf-8"),
+            env={"YTDLP_NO_PLUGINS": "1"},
         )
     finally:
         # On Ctrl-C as well: what was received is kept before the capture is closed.
@@ -162,12 +163,12 @@ def _file(
         role = "original" if tied.ranges else "assembled"
         how = f"{event['how']}, {len(records)} records"
     else:
-        ref = sink.write_resource(f"media/{path.name}", kind, path, digests=tied.digests)
+        ref = sink.write_resource(f"media/{path.name}", kind, path, sha256=tied.sha256)
         records, how = (ref.id,), f"{event['how']}, the file itself"
         video.reasons.append(
             Reason("video-not-recorded", f"{path.name} is not the bytes of recorded answers")
         )
-    return MediaFile(path, role, kind, tied.digests, records, how, event["format_id"])
+    return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
 
 
 def _reasons_of(result: ChildResult | None, settings: Settings, *, ended: bool) -> list[Reason]:

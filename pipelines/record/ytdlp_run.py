@@ -1,0 +1,185 @@
+"""The run of one video child: find the video, take its original formats, say what came of it.
+
+Events go through `tell`; pipelines/record/ytdlp_child.py shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from yt_dlp.utils import YoutubeDLError
+from yt_dlp.version import __version__ as ytdlp_version
+
+from pipelines.connections import lookup
+from pipelines.record.sink import WarcSink
+from pipelines.record.tee import Recorder
+from pipelines.record.ytdlp_errors import reason_of
+from pipelines.record.ytdlp_formats import choose_formats, needs_other_program
+from pipelines.record.ytdlp_job import Job
+from pipelines.record.ytdlp_taps import NotRecordedError, RecordingYoutubeDL
+from pipelines.record.ytdlp_words import Log, facts_of_info
+
+_ENTRIES: Final = 4
+"""Videos of one post that are taken; the others are named as missing."""
+_HINTS: Final = 6
+_PROGRESS_SECONDS: Final = 0.25
+_DOWNLOAD_ERRORS: Final = (YoutubeDLError, NotRecordedError, OSError)
+_NOT_IN_OPTIONS: Final = frozenset({"logger", "progress_hooks", "format", "proxy", "paths"})
+
+
+def options_of(job: Job) -> dict[str, Any]:
+    """yt-dlp's options: the original bytes, fetched by recorded requests, nothing else."""
+    return {
+        "allow_playlist_files": False,
+        "cachedir": False,
+        "compat_opts": ["no-certifi"] if job.ca_file else [],
+        "extractor_retries": 1,
+        "file_access_retries": 0,
+        "fixup": "never",
+        "format": lambda context: iter(choose_formats(context["formats"])),
+        "fragment_retries": 3,
+        "geo_bypass": False,
+        "hls_prefer_native": True,
+        "ignoreerrors": False,
+        "noplaylist": True,
+        "noprogress": True,
+        "playlist_items": f"1:{_ENTRIES}",
+        "proxy": job.proxy,
+        "quiet": False,
+        "retries": 3,
+        "skip_unavailable_fragments": False,
+        "socket_timeout": job.timeout,
+        "updatetime": False,
+        "verbose": False,
+    }
+
+
+class Run:
+    """One run."""
+
+    def __init__(self, job: Job, tell: Callable[..., None]) -> None:
+        self._job = job
+        self._tell = tell
+        self._folder = Path(job.folder)
+        spool = self._folder / "spool"
+        spool.mkdir()
+        self._sink = WarcSink(
+            self._folder / job.part, spool=spool, capture_id=job.capture_id, warcinfo_id=job.warcinfo_id
+        )
+        log = Path(job.connections)
+        self._recorder = Recorder(self._sink, lambda port: lookup(log, port) if job.proxy else None)
+        self._log = Log()
+        self._told = 0.0
+        self._files = 0
+        self._infos: list[dict[str, Any]] = []
+        self._options = options_of(job)
+        self._ydl = RecordingYoutubeDL(
+            {**self._options, "logger": self._log, "progress_hooks": [self._progress]}, self._recorder
+        )
+
+    def run(self) -> None:
+        """Download what the URL, else what the first hint that has a video, leads to."""
+        try:
+            reasons: list[tuple[str, str]] = []
+            for url in [self._job.url, *self._job.hints[:_HINTS]]:
+                reasons = self._one(url) or reasons
+                if self._files:
+                    break
+            for code, detail in reasons:
+                self._tell("reason", code=code, detail=detail)
+        finally:
+            self._recorder.end_all()
+            self._finish()
+
+    def _one(self, url: str) -> list[tuple[str, str]]:
+        """Download the videos of one URL; gives the reasons why not all came."""
+        self._recorder.allowed = self._job.max_bytes
+        try:
+            info = self._ydl.extract_info(url, download=False)
+        except _DOWNLOAD_ERRORS as error:
+            return [reason_of(error)]
+        finally:
+            self._recorder.end_all()
+        reasons: list[tuple[str, str]] = []
+        entries = list(self._entries(info or {}))
+        for entry in entries:
+            self._infos.append(entry)
+            for chosen in choose_formats(entry.get("formats") or [entry]):
+                reasons += self._download({**entry, **chosen})
+        return reasons or ([] if self._files else [("no-video", f"yt-dlp found no video at {url}")])
+
+    def _entries(self, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if info.get("_type", "video") == "video":
+            if info:
+                yield info
+            return
+        entries = [entry for entry in info.get("entries") or [] if entry]
+        yield from entries
+        count = info.get("playlist_count") or len(entries)
+        if count > len(entries):
+            why = f"{count - len(entries)} more videos of a list; the first {len(entries)} were taken"
+            self._tell("missing", url=info.get("webpage_url") or self._job.url, why=why)
+
+    def _download(self, info: dict[str, Any]) -> list[tuple[str, str]]:
+        """Download one format; gives the reason why it did not come."""
+        name = "-".join(
+            re.sub(r"[^0-9A-Za-z]+", "_", str(info.get(key)))[:24] for key in ("format_id", "ext")
+        )
+        path = self._folder / "files" / f"{len(self._infos)}-{name}"
+        path.parent.mkdir(exist_ok=True)
+        first = len(self._sink.records)
+        self._recorder.allowed = self._job.max_bytes
+        try:
+            if needs_other_program(info):
+                raise NotRecordedError(f"{info.get('protocol')} needs a program that is not recorded")
+            done, _ = self._ydl.dl(str(path), info)
+        except _DOWNLOAD_ERRORS as error:
+            return [reason_of(error)]
+        finally:
+            self._recorder.end_all()
+        if not done or not path.is_file():
+            return [("video-failed", self._log.last or "yt-dlp gave up without a word")]
+        self._files += 1
+        self._tell(
+            "file",
+            path=str(path),
+            format_id=str(info.get("format_id") or ""),
+            how=str(info.get("protocol") or ""),
+            records=[first, len(self._sink.records)],
+        )
+        return []
+
+    def _progress(self, status: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if now - self._told < _PROGRESS_SECONDS and status["status"] == "downloading":
+            return
+        self._told = now
+        info = status.get("info_dict", {})
+        total = status.get("total_bytes") or status.get("total_bytes_estimate") or 0
+        text = f"{info.get('format_id', '')} {info.get('ext', '')}".strip()
+        self._tell("progress", text=text, done=int(status.get("downloaded_bytes") or 0), total=int(total))
+
+    def _finish(self) -> None:
+        """Our own words go to the WARC too: what yt-dlp understood, was told, and said."""
+        options = {k: v for k, v in self._options.items() if k not in _NOT_IN_OPTIONS}
+        clean = [self._ydl.sanitize_info(info, remove_private_keys=True) for info in self._infos]
+        for number, info in enumerate(clean):
+            name = "info.json" if number == 0 else f"info-{number + 1}.json"
+            self._sink.write_resource(name, "application/json", _json(info))
+        self._sink.write_resource("yt-dlp-options.json", "application/json", _json(options))
+        self._sink.write_resource("yt-dlp.log", "text/plain; charset=utf-8", self._log.text())
+        self._sink.close()
+        for origin, why in dict.fromkeys(self._recorder.unreached):
+            self._tell("missing", url=origin, why=why)
+        extractor = str(clean[0].get("extractor") or "") if clean else ""
+        ytdlp = {"version": ytdlp_version, "options": options, "extractor": extractor}
+        self._tell("end", info=facts_of_info(clean[0]) if clean else {}, ytdlp=ytdlp)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr).encode("utf-8", "replace")
