@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 class Refused(DropItem):
     """A candidate that was not captured; `error` names the reason, the next step and the exit code."""
 
-    def __init__(self, error: AkashiError) -> None:
-        super().__init__(f"{error.detail}", log_level="INFO")
+    def __init__(self, url: str, error: AkashiError) -> None:
+        super().__init__(f"{url}: {error.detail}", log_level="INFO")
         self.error = error
 
 
@@ -88,7 +88,7 @@ class Workshop:
             self.stop(error)
             self.leave(candidate)
             capture.release()
-            raise Refused(error) from error
+            raise Refused(candidate.url, error) from error
         return candidate
 
     def stop(self, error: AkashiError) -> None:
@@ -138,12 +138,12 @@ class AdmitPipeline(StepPipeline):
         except steps.UNREACHABLE as error:
             self.workshop.room.release()
             self.workshop.stop(error)
-            raise Refused(error) from error
+            raise Refused(item.url, error) from error
         except (RefusedError, UsageError) as error:
             self.workshop.room.release()
             code = error.code if isinstance(error, RefusedError) else "usage"
             item.reasons = [{"code": code, "detail": error.detail}]
-            raise Refused(error) from error
+            raise Refused(item.url, error) from error
         except BaseException:
             self.workshop.room.release()
             raise

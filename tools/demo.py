@@ -60,7 +60,14 @@ def crawl(listing: str, environment: dict[str, str]) -> None:
     command = ["scrapy", "crawl", "feeds", "-a", f"url={listing}", "-O", str(found)]
     command += ["-s", "AKASHI_ALLOW_PRIVATE=1", "-s", "DOWNLOAD_DELAY=0"]  # our own server, on this machine
     say(f"$ uv run {' '.join(command)}")
-    done = subprocess.run([BIN / command[0], *command[1:]], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [BIN / command[0], *command[1:]],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     for line in done.stderr.splitlines():
         if "[pipelines" in line or "[feeds]" in line or "Dropped:" in line or "ERROR" in line:
             say(f"  {line}")
@@ -91,12 +98,21 @@ def run(command: list[str], environment: dict[str, str], *, quiet: bool = False)
         say(f"$ uv run {' '.join(command)}")
     sink = subprocess.DEVNULL if quiet else None
     sys.stdout.flush()
-    return subprocess.run([BIN / command[0], *command[1:]], env=environment, cwd=ROOT, stdout=sink, stderr=sink, check=False).returncode
+    return subprocess.run(
+        [BIN / command[0], *command[1:]], env=environment, cwd=ROOT, stdout=sink, stderr=sink, check=False
+    ).returncode
 
 
 def output(command: list[str], environment: dict[str, str]) -> str:
     """What a command prints on stdout."""
-    return subprocess.run([BIN / command[0], *command[1:]], env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(
+        [BIN / command[0], *command[1:]],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def title(text: str) -> None:

@@ -110,7 +110,7 @@ class FeedsSpider(AkashiSpider):
 
     def _listing_links(self, response: TextResponse) -> Iterator[dict[str, Any]]:
         host = response.url.split("/")[2]
-        extractor = LinkExtractor(allow_domains=[host.split(":")[0]], unique=True, canonicalize=False)
+        extractor = LinkExtractor(allow_domains=[host], unique=True, canonicalize=False)
         for link in extractor.extract_links(response):
             if link.url.split("#")[0] != response.url.split("#")[0]:
                 yield {"url": link.url.split("#")[0], "title": link.text.strip()}
