@@ -22,6 +22,7 @@ from evidence.tree import Frontier
 class Slot:
     """One line where an entry belongs; `entry` is None if it cannot be read, `problem` then says why.
 
+    A header that cannot be read is such a line too: it may have swallowed the entry behind it.
     `position` is the index that belongs here by the object's key and the line's number.
     """
 
@@ -32,6 +33,7 @@ class Slot:
     leaf: str
     entry: Entry | None
     problem: str = ""
+    rule: str = "entry-changed"
 
     @property
     def index(self) -> int:
@@ -73,7 +75,7 @@ def reconstruct(slots: Sequence[Slot], trusted: Mapping[int, bytes], extents: Ma
     _place([slot for slot in slots if slot not in changed], chain)
     chain.size = max([*trusted, *(index + 1 for index in chain.slots)], default=0)
     chain.damaged = set(range(chain.size)) - set(chain.slots)
-    chain.findings += [slot.finding("entry-changed", why) for slot, why in changed.items()]
+    chain.findings += [slot.finding(slot.rule, why) for slot, why in changed.items()]
     _name_dropped(chain, _lost_to(changed, slots, chain), extents)
     chain.leaves = _leaves(chain.slots.values())
     return chain
@@ -105,7 +107,8 @@ class _Links:
             if self.vouched(slot):
                 continue
             behind = self.behind(slot)
-            if any(self.vouched(next_) for next_ in behind):
+            rivals = self._by_index[slot.index]
+            if any(self.vouched(other) for other in (*behind, *rivals)):
                 changed[slot] = "not the entry that the next one vouches for"
             elif not behind and slot.index != slot.position and not self.follows(slot):
                 changed[slot] = f"claims to be entry {slot.index}, but follows nothing"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from evidence.audit_chain import Chain, Slot, reconstruct
@@ -98,10 +98,9 @@ def _read_segments(
         lines = _lines(data)
         try:
             headers[head.key] = lines[0], parse_header(lines[0])
-        except SegmentError as error:
-            report.findings.append(Finding.of(head.key, error))
-        first = int(matched[1])
-        slots += [_slot(head.key, first + i, line) for i, line in enumerate(lines[1:])]
+        except SegmentError:
+            lines = [Line(b"", 0, 0), *lines]  # it may have swallowed an entry: judged among them
+        slots += _slots(head.key, int(matched[1]), lines[1:], headers.get(head.key))
     return slots, headers
 
 
@@ -113,14 +112,43 @@ def _lines(data: bytes) -> list[Line]:
     return [*lines, Line(torn, len(whole), len(torn))] if torn or not lines else lines
 
 
+def _slots(key: str, first: int, lines: list[Line], header: tuple[Line, Header] | None) -> Iterator[Slot]:
+    """The lines as slots; unreadable neighbours become one, since a byte that turns newline splits a line.
+
+    Positions count from the front; behind an unreadable line, from the end that the header announces.
+    """
+    unread: Slot | None = None
+    end = first + (header[1]["count"] if header else len(lines))
+    counted_from_end = False
+    for number, line in enumerate(lines):
+        position = end - (len(lines) - number) if counted_from_end else first + number
+        slot = _slot(key, position, line)
+        if slot.entry is None:
+            length = slot.length + (unread.length if unread else 0)
+            unread = replace(unread or slot, length=length)
+            counted_from_end = True
+            continue
+        if unread:
+            yield unread
+            unread = None
+        yield slot
+    if unread:
+        yield unread
+
+
 def _slot(key: str, position: int, line: Line) -> Slot:
-    leaf = leaf_hash(line.data).hex()
+    entry, problem, rule = None, "", "entry-changed"
     if line.length == len(line.data):
-        return Slot(key, line.offset, line.length, position, leaf, None, "the line has no newline")
-    try:
-        return Slot(key, line.offset, line.length, position, leaf, parse_line(line))
-    except SegmentError as error:
-        return Slot(key, line.offset, line.length, position, leaf, None, error.detail)
+        problem = "the line has no newline"
+    else:
+        try:
+            entry = parse_line(line)
+        except SegmentError as error:
+            problem = error.detail
+    if line.offset == 0 and entry is None:
+        problem, rule = f"the header cannot be read: {problem}", "segment-header"
+    leaf = leaf_hash(line.data).hex()
+    return Slot(key, line.offset, line.length, position, leaf, entry, problem, rule)
 
 
 def _log_keys(slots: list[Slot], expected: Expectations, report: AuditReport) -> tuple[VerifierKey, ...]:
@@ -193,7 +221,7 @@ def _check_roots(
             "no remembered size and root: entries behind the newest checkpoint could be dropped unseen"
         )
     roots = chain.roots(size for size, _ in known.values())
-    if not any(finding.rule == "entry-changed" for finding in chain.findings):
+    if not chain.damaged:
         for key, (size, root) in known.items():
             if size in roots and roots[size] != root:
                 detail = f"the first {size} entries do not give this root: they were written anew"

@@ -139,7 +139,6 @@ def warc_and_manifest(capture: str, started: int, *, payload: bytes = b"moov" * 
             "type": "video/mp4",
             "bytes": len(payload),
             "sha256": digests.sha256,
-            "sha512": digests.sha512,
             "records": [warcs.record_id(2)],
             "how": "the payload of one response",
         }
