@@ -12,13 +12,13 @@ import asyncio
 import os
 import shlex
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
-from typing import Final
+from typing import Any, Final, Self
 
 from evidence.errors import UsageError
 from pipelines.child_python import python_argv
@@ -155,64 +155,92 @@ async def run_child(
 ) -> ChildResult:
     """Run a child in `workdir` to its end, `timeout` seconds at most.
 
-    `on_line` has each line of its stdout; what that raises ends the child and is raised here. Its whole process group is gone when this returns, however it ends; on cancellation too. `env`
-    is added to its environment. Raises UsageError (child_argv), OSError when it cannot be started.
+    `on_line` has each line of its stdout; what that raises ends the child and is raised here. `env`
+    is added to its environment. The whole process group is gone when this returns, however it ends;
+    on cancellation too. Raises UsageError (child_argv), OSError when it cannot be started.
     """
-    process = await asyncio.create_subprocess_exec(
-        *child_argv(argv, limits),
+    child = await _Child.start(
+        child_argv(argv, limits),
         cwd=workdir,
         env=child_environment(workdir, env),
         stdin=DEVNULL if stdin is None else PIPE,
         stdout=DEVNULL if on_line is None else PIPE,
-        stderr=PIPE,
-        limit=LONGEST_LINE,
-        start_new_session=True,
     )
     tail = bytearray()
     killed = None
     pipes = [
-        asyncio.create_task(_feed(process, stdin)),
-        asyncio.create_task(_read_lines(process, on_line)),
-        asyncio.create_task(_read_tail(process, tail)),
+        asyncio.create_task(_feed(child.process, stdin)),
+        asyncio.create_task(_read_lines(child.process, on_line)),
+        asyncio.create_task(_read_tail(child.process, tail)),
     ]
     try:
         async with asyncio.timeout(timeout):
-            await _ended(process, pipes)
+            await child.ended(pipes)
     except TimeoutError:
         killed = "timeout"
     except asyncio.LimitOverrunError:
         killed = "long-line"
     finally:
-        await asyncio.shield(_end(process, pipes))
-    code = process.returncode if process.returncode is not None else -signal.SIGKILL
+        await asyncio.shield(child.end(pipes))
+    code = child.process.returncode
+    code = -signal.SIGKILL if code is None else code
     return ChildResult(code, tail.decode("utf-8", "replace"), killed or _killed_by(code))
 
 
-async def _ended(process: Process, pipes: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for the child; then for what it had written, however long a grandchild keeps the pipe."""
-    exited = asyncio.create_task(process.wait())
-    try:
-        waiting = {exited, *pipes}
-        while exited in waiting:
+class _Exit(SubprocessStreamProtocol):
+    """Says when the process exited, which `Process.wait` does only once its pipes have ended too."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=LONGEST_LINE, loop=loop)
+        self.exited = loop.create_future()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+
+class _Child:
+    """A process in a session of its own, which is its process group as well."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Exit) -> None:
+        self.transport = transport
+        self.exited = protocol.exited
+        self.process = Process(transport, protocol, asyncio.get_running_loop())
+
+    @classmethod
+    async def start(cls, argv: Sequence[str], **options: Any) -> Self:
+        loop = asyncio.get_running_loop()
+        made = await loop.subprocess_exec(
+            lambda: _Exit(loop), *argv, stderr=PIPE, start_new_session=True, **options
+        )
+        return cls(*made)
+
+    async def ended(self, pipes: Sequence[asyncio.Task[None]]) -> None:
+        """Wait for the exit, then for what had been written; grandchildren are not waited for."""
+        waiting: set[asyncio.Future[None]] = {self.exited, *pipes}
+        while not self.exited.done():
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # what on_line raised ends the child
-        _signal_group(process.pid, signal.SIGKILL)
+        self.signal_group(signal.SIGKILL)
         await asyncio.gather(*pipes)
-    finally:
-        exited.cancel()
 
+    async def end(self, pipes: Sequence[asyncio.Task[None]]) -> None:
+        """Leave no process of the group, and no pipe open."""
+        if not self.exited.done():
+            self.signal_group(signal.SIGTERM)
+            await asyncio.wait({self.exited}, timeout=GRACE_SECONDS)
+        self.signal_group(signal.SIGKILL)
+        await self.exited
+        for pipe in pipes:
+            pipe.cancel()
+        await asyncio.gather(*pipes, return_exceptions=True)
+        self.transport.close()
 
-async def _end(process: Process, pipes: Sequence[asyncio.Task[None]]) -> None:
-    if process.returncode is None:
-        _signal_group(process.pid, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-    _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
-    for pipe in pipes:
-        pipe.cancel()
-    await asyncio.gather(*pipes, return_exceptions=True)
+    def signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 async def _feed(process: Process, data: bytes | None) -> None:
@@ -243,11 +271,6 @@ async def _read_tail(process: Process, tail: bytearray) -> None:
     while chunk := await process.stderr.read(STDERR_TAIL):
         tail += chunk
         del tail[:-STDERR_TAIL]
-
-
-def _signal_group(leader: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(leader, number)
 
 
 def _killed_by(code: int) -> str | None:
