@@ -68,8 +68,8 @@ def _crawl(urls: list[str], options: dict[str, Any], results: Results, watcher: 
     for name, value in options.items():
         if value is not None:
             settings.set(f"AKASHI_{name.upper()}", value, priority="cmdline")
-    settings.set("LOG_ENABLED", value=False, priority="cmdline")
-    process = AsyncCrawlerProcess(settings, install_root_handler=False)
+    settings.set("LOG_INSTALL_ROOT_HANDLER", value=False, priority="cmdline")
+    process = AsyncCrawlerProcess(settings)
     crawler = process.create_crawler(SeedSpider)
     Workshop.of(crawler).listener = watcher
 

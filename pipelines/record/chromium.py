@@ -84,7 +84,6 @@ def arguments(fifo: Path, port: int, settings: Settings) -> list[str]:
         "--net-log-capture-mode=Everything",
         "--disable-quic",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
         "--disable-client-side-phishing-detection",
         "--disable-domain-reliability",
         "--no-pings",
@@ -129,9 +128,11 @@ async def run_chromium(
     (`reader.finish`) is the caller's. Raises BrowserFailedError, UsageError, OSError.
     """
     with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
+        prepared = asyncio.create_task(asyncio.to_thread(_prepare, workdir))
         async with async_playwright() as playwright:
             launcher = _Launcher(playwright, workdir, port, settings, make_reader, Path(ours))
             try:
+                await prepared
                 yield await launcher.launch()
             finally:
                 await asyncio.shield(launcher.end())
@@ -150,7 +151,7 @@ class _Launcher:
         ours: Path,
     ) -> None:
         self._playwright, self._port, self._settings = playwright, port, settings
-        self._workdir = make_workdir(workdir)
+        self._workdir = workdir
         self._make_reader = make_reader
         self._ours = ours
         self._context: BrowserContext | None = None
@@ -159,9 +160,6 @@ class _Launcher:
         """The browser, started."""
         global _sandbox_refused  # noqa: PLW0603  # one kernel, one answer: asked once a process
         executable = find_chromium(self._playwright)
-        extra_ca = os.environ.get("AKASHI_EXTRA_CA")
-        if extra_ca:
-            trust(self._workdir, Path(extra_ca))
         mode = self._settings.sandbox
         if mode == "on" or (mode == "auto" and not _sandbox_refused):
             try:
@@ -185,7 +183,7 @@ class _Launcher:
                 profile,
                 executable_path=self._wrapper(executable),
                 args=arguments(fifo, self._port, self._settings),
-                env=dict(child_environment(self._workdir, {"TZ": self._settings.timezone})),
+                env=dict(child_environment(self._workdir, self._environment())),
                 chromium_sandbox=sandboxed,
                 headless=True,
                 locale=self._settings.locale,
@@ -204,6 +202,11 @@ class _Launcher:
             raise _not_started(error.message) from error
         note = "" if sandboxed else _sandbox_refused or "switched off (sandbox = off)"
         return Chromium(self._context, reader, executable, sandboxed, note)
+
+    def _environment(self) -> dict[str, str]:
+        """Its time zone, and a short TMPDIR: Chromium makes a socket there, whose path may have 107 bytes."""
+        self._ours.chmod(0o711)
+        return {"TZ": self._settings.timezone, "TMPDIR": str(make_workdir(self._ours / "tmp"))}
 
     def _wrapper(self, executable: Path) -> Path:
         """A script, where only we can write, that leaves the browser's process id and becomes the browser."""
@@ -227,6 +230,15 @@ class _Launcher:
             pid_file.unlink()
 
 
+def _prepare(workdir: Path) -> None:
+    """The browser's home, empty but for the authorities that it trusts; Playwright starts meanwhile."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    make_workdir(workdir)
+    extra_ca = os.environ.get("AKASHI_EXTRA_CA")
+    if extra_ca:
+        trust(workdir, Path(extra_ca))
+
+
 def _limits(settings: Settings) -> Limits:
     return Limits(cpu_s=int(settings.page_timeout) * 4 + 60)
 
@@ -236,7 +248,7 @@ def _not_started(message: str) -> BrowserFailedError:
     lines = [
         line.strip() for line in told.splitlines() if re.search(r"sandbox|error|FATAL|cannot|No such", line)
     ]
-    detail = "; ".join(lines[:4]) or next(iter(told.splitlines()), "")
+    detail = "; ".join(line for line in lines[:6] if not line.startswith("<launching>")) or told[-300:]
     return BrowserFailedError(f"Chromium did not start (akashi doctor says what is missing): {detail[:600]}")
 
 

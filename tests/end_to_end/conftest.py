@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -81,7 +80,7 @@ class Archive:
         objects = [json.loads(line) for line in done.stdout.splitlines()]
         assert objects, f"exit {done.returncode}: {done.stderr}"
         if code is not None:
-            assert done.returncode == code, (objects[-1], done.stderr[-2000:])
+            assert done.returncode == code, (objects[-1]["reasons"], objects[-1], done.stderr[-2000:])
         return objects[-1]
 
     def objects(self, *command: str, code: int = 0) -> list[Any]:
@@ -144,7 +143,7 @@ def read_records(warc: Path, kind: str) -> list[tuple[dict[str, str], bytes]]:
     with warc.open("rb") as stream:
         return [
             (dict(record.rec_headers.headers), record.raw_stream.read())
-            for record in ArchiveIterator(io.BufferedReader(stream), no_record_parse=True)
+            for record in ArchiveIterator(stream, no_record_parse=True)
             if record.rec_type == kind
         ]
 

@@ -34,6 +34,9 @@ def without_match(served: list[ServedExchange], recorded: list[Recorded]) -> lis
     left = list(recorded)
     wrong = []
     for exchange in served:
+        if b"Akashi/" in exchange.request_head:  # Scrapy's robots.txt: part 2 taps its transport
+            assert exchange.payload() in {r.response_body for r in recorded}
+            continue
         match = next((r for r in left if same(exchange, r)), None)
         if match is None:
             near = [r for r in left if (r.method, r.url) == (exchange.method, exchange.url)]
@@ -72,7 +75,8 @@ def test_every_exchange_is_in_the_warc_as_the_server_logged_it(post):
     _, folder, served = post
     assert len(served) > 20
     assert {e.method for e in served} >= {"GET", "POST", "HEAD"}
-    assert not without_match(served, read_exchanges(warc_of(folder)))
+    wrong = without_match(served, read_exchanges(warc_of(folder)))
+    assert not wrong, "\n".join(wrong)
 
 
 def test_redirect_xhr_post_image_and_ranged_video_are_among_them(post):
@@ -106,7 +110,7 @@ def test_each_response_has_the_servers_address_and_the_tls_facts(post):
     for recorded in read_exchanges(warc_of(folder)):
         if recorded.response_head and recorded.url in tls:
             assert recorded.headers["WARC-IP-Address"] == "127.0.0.1", recorded.url
-            if b"Akashi" not in recorded.request_head:  # Scrapy's robots.txt: part 2 taps its transport
+            if b"Akashi/" not in recorded.request_head:
                 assert "tls/1." in recorded.headers["WARC-Protocol"], recorded.url
 
 
@@ -138,7 +142,7 @@ def test_the_manifest_tells_what_the_page_displays(post):
     target = manifest["target"]
     assert target["final"].endswith("/post/1")
     assert target["redirects"][0]["status"] == 302
-    assert {"uploader", "date"} <= set(target["displayed"])
+    assert {"uploader", "published", "views"} <= set(target["displayed"])
     assert all(fact["read_from"] for fact in target["displayed"].values())
     assert manifest["outcome"] == "complete"
 
