@@ -12,12 +12,14 @@ with what was digested as it arrived, so neither yt-dlp nor its hooks need be be
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pipelines.record.rebuild import content_of, first_bytes, kept
+from pipelines.record.spool import open_spooled
 
 _READ: Final = 1 << 18
 _OK: Final = frozenset({200, 206})
@@ -39,8 +41,8 @@ class Tied:
 def tie(path: Path, warc: Path, lines: Sequence[Line]) -> Tied:
     """Compare `path` with the answers in `lines`, index lines of `warc` in order. Raises OSError."""
     candidates = [line for line in lines if _carries_media(line)]
-    size = path.stat().st_size
-    with path.open("rb", buffering=0) as stream:
+    with open_spooled(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
         walk = _Walk(stream, size)
         used = [line for line in reversed(candidates) if _is_whole(line, size) and walk.accepts(line)][:1]
         if not used:
@@ -55,7 +57,7 @@ def tie(path: Path, warc: Path, lines: Sequence[Line]) -> Tied:
 
 def media_type(path: Path) -> str:
     """The type that the file's first bytes show; else application/octet-stream. Raises OSError."""
-    with path.open("rb") as stream:
+    with open_spooled(path) as stream:
         start = stream.read(189)
     if start[4:8] == b"ftyp":
         return "audio/mp4" if start[8:11] == b"M4A" else "video/mp4"

@@ -9,8 +9,11 @@ Every digest that the WARC needs is taken while the bytes pass, so no body is re
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -47,9 +50,16 @@ class BodySpool:
     """Takes one body as it arrives: `write` each piece, then `close` it, or `discard` it."""
 
     def __init__(
-        self, folder: Path, head: bytes, *, content: bool = False, note: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        head: bytes,
+        *,
+        content: bool = False,
+        note: Mapping[str, Any] | None = None,
+        memory: int = MEMORY,
     ) -> None:
         """Spool into `folder`; `content` also digests the decoded body; `note` lies beside the file."""
+        self._memory = memory
         self._folder = folder
         self._head = head
         self._note = note
@@ -133,7 +143,7 @@ class BodySpool:
         if self._decoder is not None and not self._decoder.identity:
             self._decode(self._decoder, bytes(batch))
         self._written += len(batch)
-        if self._file is None and self._written <= MEMORY:
+        if self._file is None and self._written <= self._memory:
             self._held += batch
             return
         if self._file is None:
@@ -183,9 +193,11 @@ def salvage(folder: Path) -> Iterator[Exchange]:
     """The exchanges whose bodies were left in `folder` by a process that was killed, each cut short."""
     for path in sorted(folder.glob("*.body")):
         note_path = path.with_suffix(".json")
-        if not note_path.is_file() or path.stat().st_size == 0:
+        size = path.stat(follow_symlinks=False).st_size
+        if not note_path.is_file() or size == 0:
             continue
-        note = json.loads(note_path.read_text("utf-8"))
+        with open_spooled(note_path) as stream:
+            note = json.load(stream)
         yield Exchange(
             client=note["client"],
             url=note["url"],
@@ -194,7 +206,7 @@ def salvage(folder: Path) -> Iterator[Exchange]:
             request_head=note["request_head"].encode("latin-1"),
             response_head=note["response_head"].encode("latin-1"),
             response_body=Body(
-                path.stat().st_size,
+                size,
                 path=path,
                 state=BodyState.TRUNCATED,
                 why="disconnect: the recording process was killed",
@@ -203,6 +215,17 @@ def salvage(folder: Path) -> Iterator[Exchange]:
             network=Network(ip=note["ip"]),
             error="the recording process was killed",
         )
+
+
+def open_spooled(path: Path) -> BinaryIO:
+    """Open a file that a child may have written: never through a link, and only a plain file. Raises OSError."""
+    stream = os.fdopen(
+        os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0
+    )
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return stream
 
 
 def remove_spooled(path: Path) -> None:

@@ -16,19 +16,21 @@ import ssl
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from yt_dlp.networking.exceptions import RequestError
 
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.heads import Head, is_response, parse_head
-from pipelines.record.sink import WarcSink
 from pipelines.record.spool import BodySpool, note_of
+from pipelines.record.ytdlp_wire import CLIENT
 
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _HEAD_MAX: Final = 1 << 18
 _READ_BUFFER: Final = 1 << 16
-_CLIENT: Final = "yt-dlp"
+_MEMORY: Final = 1 << 16
+"""Bytes of a body that travel to the parent in its event; a larger one by the name of its file."""
 
 
 class Peer(Protocol):
@@ -49,11 +51,14 @@ class TooLargeError(RequestError):  # type: ignore[misc]  # yt-dlp has no types
 
 
 class Recorder:
-    """Holds the exchanges under way; each goes to the sink when it ends."""
+    """Holds the exchanges under way; each is given away when it ends."""
 
-    def __init__(self, sink: WarcSink, peer_of: Callable[[int], Peer | None]) -> None:
-        """`peer_of` maps a local port to the peer behind the tunnel."""
-        self.sink = sink
+    def __init__(
+        self, spool: Path, give: Callable[[Exchange], None], peer_of: Callable[[int], Peer | None]
+    ) -> None:
+        """`spool` is the bodies' folder, `peer_of` maps a local port to the peer behind the tunnel."""
+        self.spool = spool
+        self.give = give
         self.peer_of = peer_of
         self.allowed = sys.maxsize
         """Bytes of bodies that may still come; set it before each file."""
@@ -79,9 +84,9 @@ class Recorder:
         return recording
 
     def end(self, recording: Recording, exchange: Exchange) -> None:
-        """Write a finished exchange."""
+        """Give a finished exchange away."""
         self._open.remove(recording)
-        self.sink.write_exchange(exchange)
+        self.give(exchange)
 
     def end_all(self) -> None:
         """End what nobody closed."""
@@ -143,7 +148,7 @@ class Recording:
         self._error = f"{type(error).__name__}: {error}"
 
     def end(self) -> None:
-        """Write the exchange; more calls do nothing."""
+        """Give the exchange away; more calls do nothing."""
         if self._over:
             return
         self._over = True
@@ -152,7 +157,7 @@ class Recording:
         self._recorder.end(
             self,
             Exchange(
-                client=_CLIENT,
+                client=CLIENT,
                 url=url,
                 method=method,
                 started=self._started,
@@ -177,7 +182,7 @@ class Recording:
             self._head, self._parsed = head, parsed
             method, url = self._request_line
             note = note_of(
-                client=_CLIENT,
+                client=CLIENT,
                 url=url,
                 method=method,
                 started=self._started,
@@ -185,7 +190,7 @@ class Recording:
                 response_head=head,
                 ip=self._network.ip,
             )
-            self._spool = self._recorder.sink.spool(head, content=True, note=note)
+            self._spool = BodySpool(self._recorder.spool, head, content=True, note=note, memory=_MEMORY)
             self._spool.write(self._early)
             early, self._early = len(self._early), bytearray()
             self._recorder.expect(parsed.length if parsed.length and parsed.has_body(method) else early)

@@ -35,11 +35,11 @@ TEXT: Final = 6
 class WarcFile:
     """A WARC being written: knows its offset and, where asked, its digests without a second reading."""
 
-    def __init__(self, path: Path, *, digest: bool) -> None:
+    def __init__(self, path: Path) -> None:
         """Create `path`, or go on behind what it holds: then no digests are taken. Raises OSError."""
         self._raw = path.open("ab", buffering=0)
         self.offset = self._raw.tell()
-        self._digester = Digester() if digest and not self.offset else None
+        self._digester = None if self.offset else Digester()
 
     def write(self, data: bytes) -> None:
         """Append all of the bytes. Raises OSError, e.g. when the disk is full."""
@@ -59,10 +59,9 @@ class WarcFile:
         self._digester = None if self.offset != offset else self._digester
         self.offset = offset
 
-    def close(self, *, sync: bool) -> Digests | None:
-        """Close, after fsync when `sync`; gives the digests if they were taken throughout."""
-        if sync:
-            os.fsync(self._raw.fileno())
+    def close(self) -> Digests | None:
+        """Close after fsync; gives the digests if they were taken throughout. Raises OSError."""
+        os.fsync(self._raw.fileno())
         self._raw.close()
         return self._digester.result() if self._digester else None
 
@@ -103,17 +102,18 @@ class GzipMember:
 class Block:
     """A record's block as one stream: a head in memory, then a body in memory or in its spool file."""
 
-    def __init__(self, head: bytes, body: bytes | Path | None) -> None:
+    def __init__(self, head: bytes, body: bytes | BinaryIO | None) -> None:
         self._parts: list[BinaryIO] = [BytesIO(head)]
-        if isinstance(body, Path):
-            self._parts.append(body.open("rb", buffering=0))
-        elif body:
-            self._parts.append(BytesIO(body))
+        if body:
+            self._parts.append(BytesIO(body) if isinstance(body, bytes) else body)
+        self.given = 0
+        """Bytes read so far."""
 
     def read(self, size: int) -> bytes:
         """The next bytes; empty at the end."""
         while self._parts:
             if data := self._parts[0].read(size):
+                self.given += len(data)
                 return data
             self._parts.pop(0).close()
         return b""
@@ -131,10 +131,12 @@ class RecordWriter(WARCWriter):  # type: ignore[misc]  # warcio has no types
         super().__init__(out, gzip=False, warc_version="1.1")
 
     def write(self, record: Any, block: Block, length: int, level: int) -> None:
-        """Write `record` with `length` bytes of `block` as its content."""
+        """Write `record` with `block` as its content. Raises OSError, also if that is not `length` bytes."""
         record.raw_stream, record.length, record.payload_length = block, length, length
         try:
             self._write_warc_record(GzipMember(self.out, level), record)
+            if block.given != length:
+                raise OSError(f"a body of {length} bytes was {block.given} bytes when it was written")
         finally:
             block.close()
 

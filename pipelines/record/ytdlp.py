@@ -1,9 +1,9 @@
 """Recording a video: yt-dlp in a child (pipelines/record/ytdlp_child.py), its exchanges into the capture's WARC.
 
-The child writes a WARC part of its own; when it has ended, however it ended, the part is appended
-to the capture's WARC, what it left half-received is filed as cut short, and each file that it
-brought is tied to the records that hold its bytes (pipelines/record/media.py). A file that cannot
-be tied is stored itself, and said not to be recorded.
+The child tells of each exchange as it ends, large bodies by the name of a spool file, and a thread
+here writes it. When the child has ended, however it ended, what it left half-received is filed as
+cut short, and each file that it brought is tied to the records that hold its bytes
+(pipelines/record/media.py). A file that cannot be tied is stored itself, and said not to be recorded.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,16 +23,17 @@ import certifi
 from evidence.reasons import Reason
 from pipelines.children import ChildResult, Limits, make_workdir, python_argv, run_child
 from pipelines.guard import Tunnel
-from pipelines.record.exchange import Missing
+from pipelines.record.exchange import Exchange, Missing, Network
 from pipelines.record.index import read_index
 from pipelines.record.media import media_type, tie
-from pipelines.record.sink import WarcSink, trim_torn_tail
+from pipelines.record.sink import WarcSink
 from pipelines.record.spool import salvage
 from pipelines.record.ytdlp_job import Job
+from pipelines.record.ytdlp_wire import CLIENT, decode_connection, decode_exchange
 from storage.settings import Settings
 
-_PART: Final = "part.warc.gz"
-_CLIENT: Final = "yt-dlp"
+_FILE_NAME: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
+_FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
 _MEMORY: Final = 2 << 30
 
@@ -82,14 +85,10 @@ async def record_video(
     in `reasons`. Raises OSError when the WARC cannot be written, UsageError when children cannot run.
     """
     make_workdir(workdir)
-    events: list[dict[str, Any]] = []
     job = Job(
         url=url,
         hints=[hint for hint in page_hints if hint.startswith(("http://", "https://")) and hint != url],
         folder=str(workdir),
-        part=_PART,
-        capture_id=sink.capture_id,
-        warcinfo_id=sink.warcinfo_id,
         proxy=f"socks5h://127.0.0.1:{tunnel.port}",
         connections=str(tunnel.log),
         ca_file=_authorities(workdir),
@@ -97,78 +96,106 @@ async def record_video(
         client_emulation=settings.client_emulation,
         timeout=_SOCKET_SECONDS,
     )
-
-    def on_line(line: str) -> None:
-        event = json.loads(line)
-        if event["event"] == "progress":
-            on_progress(event["text"], event["done"], event["total"])
-        else:
-            events.append(event)
-
+    inbox = _Inbox(sink, workdir, on_progress)
     result = None
     try:
         result = await run_child(
             python_argv("pipelines.record.ytdlp_child"),
             workdir=workdir,
             limits=Limits(
-                cpu_s=int(settings.timeout), file_bytes=_file_limit(settings), memory_bytes=_MEMORY
+                cpu_s=int(settings.timeout) + 60,
+                file_bytes=settings.max_bytes + _FILE_SLACK,
+                memory_bytes=_MEMORY,
             ),
             timeout=settings.timeout,
-            on_line=on_line,
+            on_line=inbox.line,
             stdin=json.dumps(asdict(job)).encode("utf-8"),
             env={"YTDLP_NO_PLUGINS": "1"},
         )
     finally:
         # On Ctrl-C as well: what was received is kept before the capture is closed.
-        video = await asyncio.shield(asyncio.to_thread(_collect, sink, workdir, events))
-    video.reasons += _reasons_of(result, settings, ended=any(e["event"] == "end" for e in events))
+        video = await asyncio.shield(asyncio.to_thread(inbox.finish))
+    video.reasons += _reasons_of(result, settings, ended=inbox.ended)
     return video
 
 
-def _collect(sink: WarcSink, workdir: Path, events: Sequence[dict[str, Any]]) -> VideoRecord:
-    """Append the part and what was half-received; tie the files to their records."""
-    video, part = VideoRecord(), workdir / _PART
-    lines: list[dict[str, Any]] = []
-    if part.exists():
-        torn = trim_torn_tail(part) if not any(event["event"] == "end" for event in events) else 0
-        if torn:
-            video.missing.append(Missing("", f"{torn} bytes of a record that was being written", _CLIENT))
-        lines = read_index(part)
-        sink.append_part(part)
-    for exchange in salvage(workdir / "spool"):
-        sink.write_exchange(exchange)
-        video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
-    for event in events:
+class _Inbox:
+    """What the child tells: exchanges go to the sink at once, in one thread; the rest when all is told."""
+
+    def __init__(self, sink: WarcSink, workdir: Path, on_progress: Progress) -> None:
+        self._sink, self._workdir, self._on_progress = sink, workdir, on_progress
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="video-sink")
+        self._written: list[Future[None]] = []
+        self._networks: dict[int, Network] = {}
+        self._responses: dict[int, str] = {}
+        """Record ids of the answers by the exchange's number."""
+        self._files: list[dict[str, Any]] = []
+        self._video = VideoRecord()
+        self.ended = False
+        """Whether the child said all that it had to say."""
+
+    def line(self, line: str) -> None:
+        """Take one event. Raises ValueError, KeyError for what is none."""
+        event = json.loads(line)
         match event["event"]:
+            case "progress":
+                self._on_progress(event["text"], event["done"], event["total"])
+            case "connection":
+                self._networks[event["number"]] = decode_connection(event)
+            case "exchange":
+                network = self._networks[event["connection"]]
+                exchange = decode_exchange(event, network, self._workdir / "spool")
+                self._written.append(self._writer.submit(self._write, event["number"], exchange))
+            case "resource":
+                data = event["text"].encode("utf-8", "replace")
+                self._written.append(self._writer.submit(self._keep, event["name"], event["type"], data))
             case "file":
-                first, end = event["records"]
-                video.files.append(_file(sink, part, event, lines[first:end], video))
+                self._files.append(event)
             case "missing":
-                video.missing.append(Missing(event["url"], event["why"], _CLIENT))
+                self._video.missing.append(Missing(event["url"], event["why"], CLIENT))
             case "reason":
-                video.reasons.append(Reason(event["code"], event["detail"]))
+                self._video.reasons.append(Reason(event["code"], event["detail"]))
             case "end":
-                video.info, video.ytdlp = event["info"], event["ytdlp"]
-    part.unlink(missing_ok=True)
-    return video
+                self._video.info, self._video.ytdlp = event["info"], event["ytdlp"]
+                self.ended = True
 
+    def finish(self) -> VideoRecord:
+        """Wait for the sink, then settle leftovers and files. Raises OSError."""
+        self._writer.shutdown()
+        for written in self._written:
+            written.result()
+        for exchange in salvage(self._workdir / "spool"):
+            self._sink.write_exchange(exchange)
+            self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
+        by_id = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
+        for event in self._files:
+            first, end = event["exchanges"]
+            ids = [self._responses[number] for number in range(first, end) if number in self._responses]
+            self._video.files.append(self._file(event, [by_id[one] for one in ids]))
+        return self._video
 
-def _file(
-    sink: WarcSink, part: Path, event: dict[str, Any], lines: Sequence[dict[str, Any]], video: VideoRecord
-) -> MediaFile:
-    path = Path(event["path"])
-    tied, kind = tie(path, part, lines), media_type(path)
-    role, records, how = "", tied.records, ""
-    if tied.records:
-        role = "original" if tied.ranges else "assembled"
-        how = f"{event['how']}, {len(records)} records"
-    else:
-        ref = sink.write_resource(f"media/{path.name}", kind, path, sha256=tied.sha256)
-        records, how = (ref.id,), f"{event['how']}, the file itself"
-        video.reasons.append(
-            Reason("video-not-recorded", f"{path.name} is not the bytes of recorded answers")
-        )
-    return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
+    def _write(self, number: int, exchange: Exchange) -> None:
+        _, response = self._sink.write_exchange(exchange)
+        if response is not None:
+            self._responses[number] = response.id
+
+    def _keep(self, name: str, content_type: str, data: bytes) -> None:
+        self._sink.write_resource(name, content_type, data)
+
+    def _file(self, event: dict[str, Any], lines: list[dict[str, Any]]) -> MediaFile:
+        if not _FILE_NAME.fullmatch(event["name"]):
+            raise ValueError(f"{event['name']!r} is no media file")
+        path = self._workdir / "files" / event["name"]
+        tied, kind = tie(path, self._sink.path, lines), media_type(path)
+        records, role = tied.records, "original" if tied.ranges else "assembled"
+        how = f"{event['how']}, {len(records)} recorded answers"
+        if not records:
+            ref = self._sink.write_resource(f"media/{path.name}", kind, path, sha256=tied.sha256)
+            records, role, how = (ref.id,), "", f"{event['how']}, the file itself"
+            self._video.reasons.append(
+                Reason("video-not-recorded", f"{path.name} is not the bytes of recorded answers")
+            )
+        return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
 
 
 def _reasons_of(result: ChildResult | None, settings: Settings, *, ended: bool) -> list[Reason]:
@@ -183,11 +210,6 @@ def _reasons_of(result: ChildResult | None, settings: Settings, *, ended: bool) 
     return [
         Reason("video-failed", f"the downloader ended with {result.killed or result.code}: {''.join(tail)}")
     ]
-
-
-def _file_limit(settings: Settings) -> int:
-    """Bytes of the largest file that the child may write: its part, with every format and entry in it."""
-    return 4 * settings.max_bytes + (256 << 20)
 
 
 def _authorities(workdir: Path) -> str:

@@ -4,14 +4,15 @@
 
 stdin, one JSON object: pipelines/record/ytdlp_job.py. stdout, one JSON object a line:
 
+    {"event": "connection", …}, {"event": "exchange", "number": 0, …}     pipelines/record/ytdlp_wire.py
     {"event": "progress", "text": "22 mp4", "done": 65536, "total": 102400}
-    {"event": "file", "path": "…/0-22.mp4", "format_id": "22", "how": "https, HttpFD", "records": [4, 10]}
+    {"event": "file", "name": "1-22.mp4", "format_id": "22", "how": "https", "exchanges": [4, 10]}
+    {"event": "resource", "name": "info.json", "type": "application/json", "text": "…"}
     {"event": "missing", "url": "https://…", "why": "…"}
     {"event": "reason", "code": "video-cut", "detail": "…"}
     {"event": "end", "info": {…}, "ytdlp": {"version": "…", "options": {…}, "extractor": "…"}}
 
-`records` names by position, from one up to before the other, the records of the part that were
-written while that file was downloaded.
+`exchanges` says, from one number up to before the other, what was exchanged while that file was downloaded.
 """
 
 from __future__ import annotations

@@ -13,11 +13,7 @@ class Job:
     hints: list[str]
     """Where else on the page a video may be, if the page's own URL gives none."""
     folder: str
-    """Ours alone, empty: files, spools and the part go there."""
-    part: str
-    """Name of the WARC part in the folder."""
-    capture_id: str
-    warcinfo_id: str
+    """Ours alone: files go to its `files`, bodies on their way to the WARC to its `spool`."""
     proxy: str
     """`socks5h://127.0.0.1:<port>`, or empty for none."""
     connections: str

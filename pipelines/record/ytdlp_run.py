@@ -16,17 +16,21 @@ from yt_dlp.utils import YoutubeDLError
 from yt_dlp.version import __version__ as ytdlp_version
 
 from pipelines.connections import lookup
-from pipelines.record.sink import WarcSink
+from pipelines.record.exchange import Exchange, Network
 from pipelines.record.tee import Recorder
 from pipelines.record.ytdlp_errors import reason_of
 from pipelines.record.ytdlp_formats import choose_formats, needs_other_program
 from pipelines.record.ytdlp_job import Job
 from pipelines.record.ytdlp_taps import NotRecordedError, RecordingYoutubeDL
+from pipelines.record.ytdlp_wire import encode_connection, encode_exchange
 from pipelines.record.ytdlp_words import Log, facts_of_info
 
 _ENTRIES: Final = 4
 """Videos of one post that are taken; the others are named as missing."""
 _HINTS: Final = 6
+_JSON: Final = "application/json"
+_TEXT_MAX: Final = 4 << 20
+"""Characters of one resource: a line to the parent has its limit."""
 _PROGRESS_SECONDS: Final = 0.25
 _DOWNLOAD_ERRORS: Final = (YoutubeDLError, NotRecordedError, OSError)
 _NOT_IN_OPTIONS: Final = frozenset({"logger", "progress_hooks", "format", "proxy", "paths"})
@@ -65,17 +69,17 @@ class Run:
     def __init__(self, job: Job, tell: Callable[..., None]) -> None:
         self._job = job
         self._tell = tell
-        self._folder = Path(job.folder)
-        spool = self._folder / "spool"
-        spool.mkdir()
-        self._sink = WarcSink(
-            self._folder / job.part, spool=spool, capture_id=job.capture_id, warcinfo_id=job.warcinfo_id
-        )
+        folder = Path(job.folder)
+        self._files, spool = folder / "files", folder / "spool"
+        for path in (self._files, spool):
+            path.mkdir()
         log = Path(job.connections)
-        self._recorder = Recorder(self._sink, lambda port: lookup(log, port) if job.proxy else None)
+        self._recorder = Recorder(spool, self._give, lambda port: lookup(log, port) if job.proxy else None)
+        self._connections: dict[int, Network] = {}
+        self._exchanges = 0
+        self._downloaded = 0
         self._log = Log()
         self._told = 0.0
-        self._files = 0
         self._infos: list[dict[str, Any]] = []
         self._options = options_of(job)
         self._ydl = RecordingYoutubeDL(
@@ -88,7 +92,7 @@ class Run:
             reasons: list[tuple[str, str]] = []
             for url in [self._job.url, *self._job.hints[:_HINTS]]:
                 reasons = self._one(url) or reasons
-                if self._files:
+                if self._downloaded:
                     break
             for code, detail in reasons:
                 self._tell("reason", code=code, detail=detail)
@@ -111,7 +115,7 @@ class Run:
             self._infos.append(entry)
             for chosen in choose_formats(entry.get("formats") or [entry]):
                 reasons += self._download({**entry, **chosen})
-        return reasons or ([] if self._files else [("no-video", f"yt-dlp found no video at {url}")])
+        return reasons or ([] if self._downloaded else [("no-video", f"yt-dlp found no video at {url}")])
 
     def _entries(self, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if info.get("_type", "video") == "video":
@@ -127,12 +131,9 @@ class Run:
 
     def _download(self, info: dict[str, Any]) -> list[tuple[str, str]]:
         """Download one format; gives the reason why it did not come."""
-        name = "-".join(
-            re.sub(r"[^0-9A-Za-z]+", "_", str(info.get(key)))[:24] for key in ("format_id", "ext")
-        )
-        path = self._folder / "files" / f"{len(self._infos)}-{name}"
-        path.parent.mkdir(exist_ok=True)
-        first = len(self._sink.records)
+        form, ext = (re.sub(r"[^0-9A-Za-z]+", "_", str(info.get(key)))[:24] for key in ("format_id", "ext"))
+        path = self._files / f"{len(self._infos)}-{form}.{ext}"
+        first = self._exchanges
         self._recorder.allowed = self._job.max_bytes
         try:
             if needs_other_program(info):
@@ -144,15 +145,24 @@ class Run:
             self._recorder.end_all()
         if not done or not path.is_file():
             return [("video-failed", self._log.last or "yt-dlp gave up without a word")]
-        self._files += 1
+        self._downloaded += 1
         self._tell(
             "file",
-            path=str(path),
+            name=path.name,
             format_id=str(info.get("format_id") or ""),
             how=str(info.get("protocol") or ""),
-            records=[first, len(self._sink.records)],
+            exchanges=[first, self._exchanges],
         )
         return []
+
+    def _give(self, exchange: Exchange) -> None:
+        """Send an exchange to the parent, which writes it."""
+        network = exchange.network
+        if id(network) not in self._connections:
+            self._connections[id(network)] = network  # held, so that its id stays its own
+            self._tell("connection", number=id(network), **encode_connection(network))
+        self._tell("exchange", number=self._exchanges, connection=id(network), **encode_exchange(exchange))
+        self._exchanges += 1
 
     def _progress(self, status: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -169,17 +179,21 @@ class Run:
         options = {k: v for k, v in self._options.items() if k not in _NOT_IN_OPTIONS}
         clean = [self._ydl.sanitize_info(info, remove_private_keys=True) for info in self._infos]
         for number, info in enumerate(clean):
-            name = "info.json" if number == 0 else f"info-{number + 1}.json"
-            self._sink.write_resource(name, "application/json", _json(info))
-        self._sink.write_resource("yt-dlp-options.json", "application/json", _json(options))
-        self._sink.write_resource("yt-dlp.log", "text/plain; charset=utf-8", self._log.text())
-        self._sink.close()
+            self._resource("info.json" if number == 0 else f"info-{number + 1}.json", _JSON, _json(info))
+        self._resource("yt-dlp-options.json", _JSON, _json(options))
+        self._resource("yt-dlp.log", "text/plain; charset=utf-8", self._log.text())
         for origin, why in dict.fromkeys(self._recorder.unreached):
             self._tell("missing", url=origin, why=why)
         extractor = str(clean[0].get("extractor") or "") if clean else ""
         ytdlp = {"version": ytdlp_version, "options": options, "extractor": extractor}
         self._tell("end", info=facts_of_info(clean[0]) if clean else {}, ytdlp=ytdlp)
 
+    def _resource(self, name: str, kind: str, text: str) -> None:
+        if len(text) > _TEXT_MAX:
+            self._tell("missing", url=name, why=f"{len(text)} characters are too many")
+        else:
+            self._tell("resource", name=name, type=kind, text=text)
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr).encode("utf-8", "replace")
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)

@@ -30,9 +30,9 @@ class Log:
 
     info = warning = error = debug
 
-    def text(self) -> bytes:
+    def text(self) -> str:
         """All of it."""
-        return "".join(f"{line}\n" for line in self._lines).encode("utf-8", "replace")
+        return "".join(f"{line}\n" for line in self._lines)
 
 
 def facts_of_info(info: dict[str, Any]) -> dict[str, Any]:
