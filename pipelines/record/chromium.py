@@ -244,11 +244,11 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _not_started(message: str) -> BrowserFailedError:
-    told = re.sub(r"\x1b\[[0-9;]*m", "", message)
-    lines = [
-        line.strip() for line in told.splitlines() if re.search(r"sandbox|error|FATAL|cannot|No such", line)
-    ]
-    detail = "; ".join(line for line in lines[:6] if not line.startswith("<launching>")) or told[-300:]
+    """Playwright's page-long message as one line: what the browser itself said, else how it begins."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", message).splitlines()]
+    said = [line.partition("[err]")[2].strip() for line in lines if "[err]" in line]
+    telling = [line for line in said if re.search(r"FATAL|ERROR|sandbox|not found|cannot|No such", line)]
+    detail = "; ".join((telling or said or lines)[:3])
     return BrowserFailedError(f"Chromium did not start (akashi doctor says what is missing): {detail[:600]}")
 
 

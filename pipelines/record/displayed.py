@@ -98,7 +98,7 @@ class Displayed:
 def read_displayed(html: str, url: str) -> Displayed:
     """Read the DOM of the page at `url`. Malformed markup is read as far as it goes, never raised on."""
     document = Selector(text=html[:_HTML_MAX] or "<html></html>", type="html")
-    base = urljoin(url, document.xpath("string(//base/@href)").get() or "")
+    base = _absolute(url, document.xpath("string(//base/@href)").get() or "") or url
     read = Displayed()
     read.title = _clean(document.xpath("string(//head/title | //title[not(ancestor::svg)])").get() or "")
     canonical = document.xpath("string(//link[translate(@rel,'CANOIL','canoil')='canonical']/@href)").get()

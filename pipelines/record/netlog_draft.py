@@ -36,7 +36,7 @@ class Hop:
     """Whether it went over a socket; else it came from the cache, or failed before."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Draft:
     """An exchange on one socket (HTTP/1.1) or stream (HTTP/2)."""
 
@@ -45,6 +45,8 @@ class Draft:
     layer: Layer
     spool: SpoolMaker
     network: Callable[[], Network]
+    stream: int = 0
+    """HTTP/2 stream; 0 on HTTP/1.1."""
     error: str = ""
     """Name of the network error that ended the request."""
     request_done: bool = False
@@ -78,7 +80,7 @@ class Draft:
             data = self._in.feed(data)
             if self._in.head:
                 self._take_h1_head()
-        if data and self.response_head and not self.switched:
+        if data and self.response_head and not (self.switched or self.whole):
             self.received(data)
 
     def sent(self, data: bytes) -> None:

@@ -70,7 +70,7 @@ class Assembler:
         self._sessions: dict[int, int] = {}
         self._sockets: dict[int, Socket] = {}
         self._chains: dict[str, tuple[bytes, ...]] = {}
-        self._open: list[Draft] = []
+        self._open: dict[Draft, Socket] = {}
         self._document = 0
         self.received = 0
         """Bytes above TLS that the page's connections brought."""
@@ -206,7 +206,8 @@ class Assembler:
             return
         draft = self._draft(request, socket, event, Layer.H2_RENDERED)
         _, draft.request_head = render_request(params.get("headers", []))
-        socket.streams[int(params.get("stream_id", 0))] = draft
+        draft.stream = int(params.get("stream_id", 0))
+        socket.streams[draft.stream] = draft
 
     def _h2_response(self, event: Event) -> None:
         params = event.params
@@ -259,7 +260,7 @@ class Assembler:
         hop.sent = True
         draft = Draft(hop, event.moment, layer, self._spool, lambda: self._network(socket, hop))
         request.draft = draft
-        self._open.append(draft)
+        self._open[draft] = socket
         return draft
 
     def _count(self, draft: Draft, size: int) -> None:
@@ -275,9 +276,10 @@ class Assembler:
             self._finish(draft, f"disconnect: {what}")
 
     def _finish(self, draft: Draft, why: str) -> None:
-        if draft not in self._open:
+        socket = self._open.pop(draft, None)
+        if socket is None:
             return
-        self._open.remove(draft)
+        socket.drop(draft)
         exchange = draft.finish(why)
         if not draft.hop.own:
             self._emit(exchange)

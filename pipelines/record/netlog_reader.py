@@ -75,7 +75,9 @@ class NetLogReader:
         self._why = why
         self._over.set()
         self._thread.join()
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         if self.failure is not None:
             raise self.failure
 

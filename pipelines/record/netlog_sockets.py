@@ -70,6 +70,13 @@ class Socket:
         """Every exchange that is, or was, on it."""
         return [*([self.current] if self.current else []), *self.streams.values()]
 
+    def drop(self, draft: Draft) -> None:
+        """The exchange is over: nothing that comes belongs to it any more."""
+        if self.current is draft:
+            self.current = None
+        if self.streams.get(draft.stream) is draft:
+            del self.streams[draft.stream]
+
     def learn(self, event: Event) -> None:
         """Take what an event says of the connection."""
         if event.name == "SSL_CERTIFICATES_RECEIVED":

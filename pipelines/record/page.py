@@ -129,11 +129,11 @@ class _Recording:
 
     def make_reader(self, fifo: Path) -> NetLogReader:
         """The reader of one browser's log."""
-        return NetLogReader(fifo, spool=self._sink.spool, emit=self._emit, peer=self._peer)
+        self.reader = NetLogReader(fifo, spool=self._sink.spool, emit=self._emit, peer=self._peer)
+        return self.reader
 
     def begin(self, browser: Chromium, settings: Settings) -> None:
         """The browser runs."""
-        self.reader = browser.reader
         self._facts = {
             "executable": str(browser.executable),
             "sandbox": {"on": browser.sandboxed, "note": browser.sandbox_note},
@@ -151,6 +151,8 @@ class _Recording:
             reader.finish(self._why_cut())
         except NetLogError as error:
             self._log_failure = error
+        if not self._facts:  # it never ran
+            return
         seen, record = self.seen, self._record
         for name, png in seen.pictures.items():
             ref = self._sink.write_resource(f"screenshot-{name}.png", "image/png", png)

@@ -106,7 +106,8 @@ class Visit:
         self._deadline = asyncio.get_running_loop().time() + self._settings.page_timeout
         self._spawn(self._watch())
         try:
-            await self._until(self._open(url))
+            if not await self._until(self._open(url)) and not self._spent.is_set():
+                self.seen.timed_out = True
             if not self.seen.opened:
                 return
             settled = await self._wait("loading the page", self._settle())

@@ -1,0 +1,117 @@
+"""Recording a page in a test: a sink, a tunnel and a workdir of its own, and what was written, read back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warcio.archiveiterator import ArchiveIterator
+
+from evidence.errors import RefusedError
+from pipelines.guard import Resolver, Tunnel
+from pipelines.record.page import PageRecord, record_page
+from pipelines.record.sink import WarcSink
+from storage.settings import Settings
+
+
+class LoopbackToo(Resolver):
+    """The address check as it is for everybody, but for 127.0.0.1, where the test servers are."""
+
+    def check(self, host: str, addresses: tuple[str, ...]) -> None:
+        try:
+            super().check(host, addresses)
+        except RefusedError:
+            if set(addresses) != {"127.0.0.1"}:
+                raise
+
+
+@dataclass
+class Record:
+    """One WARC record, its HTTP head as bytes."""
+
+    type: str
+    uri: str
+    headers: dict[str, str]
+    head: bytes
+    body: bytes
+
+
+@contextmanager
+def a_folder() -> Iterator[Path]:
+    """A folder whose parents let the children's user walk through (pytest's own do not, as root)."""
+    folder = Path(tempfile.mkdtemp(prefix="akashi-test-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+async def recording(
+    url: str, folder: Path, settings: Settings, resolver: Resolver | None = None
+) -> PageRecord:
+    """Record `url` into `folder`/page.warc.gz."""
+    sink = WarcSink(
+        folder / "page.warc.gz", spool=folder, capture_id="01TESTPAGE", warcinfo={"operator": "test"}
+    )
+    try:
+        async with Tunnel(resolver or LoopbackToo(), log=folder / "connections.jsonl") as tunnel:
+            return await record_page(
+                url,
+                sink=sink,
+                workdir=folder / "work" / "page",
+                tunnel=tunnel,
+                settings=settings,
+                on_progress=lambda *_: None,
+            )
+    finally:
+        sink.close()
+
+
+def page_of(url: str, folder: Path, **settings: Any) -> PageRecord:
+    """Record `url` with these settings."""
+    return asyncio.run(recording(url, folder, Settings(**settings)))
+
+
+def records_of(folder: Path) -> list[Record]:
+    """Every record of the WARC, blocks as stored."""
+    found = []
+    with (folder / "page.warc.gz").open("rb") as stream:
+        for record in ArchiveIterator(stream, no_record_parse=True):
+            block = record.raw_stream.read()
+            kind = record.rec_type
+            head, mark, body = (
+                block.partition(b"\r\n\r\n") if kind in {"request", "response"} else (b"", b"", block)
+            )
+            headers = dict(record.rec_headers.headers)
+            found.append(Record(kind, headers.get("WARC-Target-URI", ""), headers, head + mark, body))
+    return found
+
+
+def exchanges_of(folder: Path) -> list[tuple[Record, Record | None]]:
+    """(request, response) pairs; None where no response came."""
+    records = records_of(folder)
+    by_id = {record.headers["WARC-Record-ID"]: record for record in records}
+    return [
+        (record, by_id.get(record.headers.get("WARC-Concurrent-To", "")))
+        for record in records
+        if record.type == "request"
+    ]
+
+
+def facts_of(folder: Path, uri: str) -> list[dict[str, Any]]:
+    """The network facts beside the exchanges with this URI."""
+    return [
+        json.loads(record.body)
+        for record in records_of(folder)
+        if record.type == "metadata"
+        and record.uri == uri
+        and record.headers["Content-Type"] == "application/json"
+    ]
