@@ -1,6 +1,6 @@
 """The collector's signature over a manifest's bytes: DSSE v1 (secure-systems-lab/dsse, protocol.md).
 
-    what is signed   DSSEv1 35 application/vnd.akashi.manifest+json <size> <manifest's bytes>
+    what is signed   DSSEv1 36 application/vnd.akashi.manifest+json <size> <manifest's bytes>
     what is stored   {"keyid":"akashi.invalid/5f2c61d0/collector+1f0a77c3","sig":"base64 of 64 bytes"}
 
 The log's own signature says only that the log saw an entry; this one says who collected. `keyid`

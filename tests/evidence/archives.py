@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from evidence.audit import AuditReport, Expectations, audit
-from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
-from evidence.digests import Digests, digest_bytes
+from evidence.digests import digest_bytes
 from evidence.dsse import sign
 from evidence.entry import Entry, chain
 from evidence.manifest import request_digests, reseal, seal
@@ -128,7 +126,9 @@ def started_body() -> dict[str, Any]:
     return {"request": request_digests(samples.REQUEST).as_json()}
 
 
-def warc_and_manifest(capture: str, started: int, *, payload: bytes = b"moov" * 200) -> tuple[bytes, bytes]:
+def warc_and_manifest(
+    capture: str, started: int, *, payload: bytes = b"moov" * 200, pack: warcs.Pack = warcs.deflated
+) -> tuple[bytes, bytes]:
     facts = samples.sealed_facts()
     facts["capture"] = {"id": capture, "attempt_of": None, "started_entry": started}
     digests = digest_bytes(payload)
@@ -145,10 +145,10 @@ def warc_and_manifest(capture: str, started: int, *, payload: bytes = b"moov" * 
     ]
     sealed = seal(facts)
     records = [
-        warcs.warcinfo(),
+        warcs.warcinfo(pack),
         warcs.response(2, URI, payload),
-        warcs.request(3, URI),
-        warcs.resource(4, f"urn:akashi:{capture}:manifest.json", sealed),
+        warcs.request(3, URI, pack),
+        warcs.resource(4, f"urn:akashi:{capture}:manifest.json", sealed, pack=pack),
     ]
     warc = b"".join(records)
     facts_of_warc = digest_bytes(warc)
@@ -183,8 +183,10 @@ def closing_body(started: int, objects: list[dict[str, Any]], manifest: bytes) -
     }
 
 
-def close(log: Log, archive: MemoryArchive, capture: str, started: int) -> int:
-    warc, manifest = warc_and_manifest(capture, started)
+def close(
+    log: Log, archive: MemoryArchive, capture: str, started: int, pack: warcs.Pack = warcs.deflated
+) -> int:
+    warc, manifest = warc_and_manifest(capture, started, pack=pack)
     objects = preserve(archive, capture, warc, manifest)
     return log.append("capture.completed", capture, closing_body(started, objects, manifest))
 
@@ -210,11 +212,3 @@ def rules(report: AuditReport) -> list[tuple[str, str]]:
 
 def audited(archive: MemoryArchive, log: Log) -> AuditReport:
     return audit(archive, log.expectations())
-
-
-def digests_of(data: bytes) -> Digests:
-    return Digests(hashlib.sha256(data).hexdigest(), hashlib.sha512(data).hexdigest(), len(data))
-
-
-def canonical_bytes(value: object) -> bytes:
-    return canonical(value)

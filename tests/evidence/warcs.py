@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 DATE: Final = "2026-11-23T08:13:01.000000Z"
 RESPONSE_HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"
+
+
+Pack = Callable[[bytes], bytes]
 
 
 def record_id(number: int) -> str:
@@ -61,8 +64,10 @@ def content(fields: Sequence[tuple[str, str]], block: bytes, end: bytes = b"\r\n
     return b"WARC/1.1\r\n" + lines.encode() + b"\r\n" + block + end
 
 
-def resource(number: int, uri: str, block: bytes, content_type: str = "application/json") -> bytes:
-    return deflated(content(headers_of(number, "resource", block, uri=uri, content_type=content_type), block))
+def resource(
+    number: int, uri: str, block: bytes, content_type: str = "application/json", pack: Pack = deflated
+) -> bytes:
+    return pack(content(headers_of(number, "resource", block, uri=uri, content_type=content_type), block))
 
 
 def response(number: int, uri: str, payload: bytes, head: bytes = RESPONSE_HEAD) -> bytes:
@@ -73,15 +78,15 @@ def response(number: int, uri: str, payload: bytes, head: bytes = RESPONSE_HEAD)
     return stored(content(fields, block), block=512)
 
 
-def request(number: int, uri: str) -> bytes:
+def request(number: int, uri: str, pack: Pack = deflated) -> bytes:
     block = b"GET /v.mp4 HTTP/1.1\r\nHost: video.example\r\n\r\n"
     fields = headers_of(
         number, "request", block, uri=uri, content_type="application/http; msgtype=request", payload=b""
     )
     fields.insert(3, ("WARC-Concurrent-To", record_id(number - 1)))
-    return deflated(content(fields, block))
+    return pack(content(fields, block))
 
 
-def warcinfo() -> bytes:
+def warcinfo(pack: Pack = deflated) -> bytes:
     block = b"software: Akashi/0.1.0\r\nformat: WARC File Format 1.1\r\n"
-    return deflated(content(headers_of(1, "warcinfo", block, content_type="application/warc-fields"), block))
+    return pack(content(headers_of(1, "warcinfo", block, content_type="application/warc-fields"), block))
