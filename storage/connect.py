@@ -11,7 +11,6 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -41,18 +40,15 @@ def open_store(settings: Settings) -> S3Store:
     """
     if settings.store_retention_days < 1:
         raise UsageError("store_retention_days must be at least 1", next="correct store_retention_days")
-    revive: Callable[[], S3Endpoint] | None = None
-    if settings.store_endpoint:
-        endpoint = _configured(settings)
-    else:
-        revive = EmbeddedStore(settings.home).start
-        endpoint = revive()
+    embedded = None if settings.store_endpoint else EmbeddedStore(settings.home)
+    endpoint = embedded.start() if embedded else _configured(settings)
     store = S3Store(
         endpoint,
         settings.store_bucket,
         retention=timedelta(days=settings.store_retention_days),
         compliance=settings.store_profile == "legal",
-        revive=revive,
+        revive=embedded.start if embedded else None,
+        release=embedded.release if embedded else None,
     )
     _ensure_bucket(store, settings.store_region)
     store.abilities = _known_abilities(store, settings.home.root / "probe.json")

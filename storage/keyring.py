@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from evidence.audit_report import Expectations
 from evidence.errors import LedgerUnavailableError, NoteError, UsageError
 from evidence.note import SigningKey
 from storage.home import Home
@@ -69,6 +70,13 @@ class Keyring:
     def origin(self) -> str:
         """The log's name in checkpoints."""
         return self.log.name
+
+    def expectations(self) -> Expectations:
+        """What an audit may hold against the archive; read it before the audit starts."""
+        signed = self.remembered()
+        if signed is None:
+            return Expectations((self.log.verifier,))
+        return Expectations((self.log.verifier,), signed.size, signed.root)
 
     def remembered(self) -> Remembered | None:
         """What was signed last, None if nothing was. Raises LedgerUnavailableError if it is damaged."""

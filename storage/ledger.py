@@ -208,8 +208,11 @@ class Ledger:
         """Sign; a store that fails now does not undo what it has stored: the next publisher signs."""
         try:
             self._sign()
-        except ObjectConflictError:
-            raise
+        except ObjectConflictError as error:
+            raise LedgerFencedError(
+                f"another checkpoint of {self._sequencer.published} entries is in the store: our key signed twice",
+                next="stop every writer of this log; run `akashi audit`",
+            ) from error
         except StoreUnavailableError as error:
             log.warning("the checkpoint waits for the next entry: %s", error.detail)
 

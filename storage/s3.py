@@ -42,7 +42,8 @@ _NO_SUCH_RANGE: Final = 416
 class S3Store:
     """An ObjectStore in one bucket. Threads may share it; processes open their own.
 
-    `revive`, given for the embedded store, starts it again when a connection fails.
+    `revive` and `release` are given for the embedded store: the one starts it again when a
+    connection fails, the other tells it that this store is closed.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class S3Store:
         abilities: Abilities | None = None,
         patience: float = 60.0,
         revive: Callable[[], S3Endpoint] | None = None,
+        release: Callable[[], None] | None = None,
         single_put: int = 4 * GIB,
         part_size: int = 64 << 20,
     ) -> None:
@@ -68,8 +70,15 @@ class S3Store:
         self._mode = "COMPLIANCE" if compliance else "GOVERNANCE"
         self._patience = patience
         self._revive = revive
+        self._release = release
         self._single_put = single_put
         self._part_size = part_size
+
+    def close(self) -> None:
+        """Close the connections; an embedded server's idle time starts to run."""
+        self.client.close()
+        if self._release is not None:
+            self._release()
 
     def put_once(
         self, key: str, source: Path | bytes, digests: Digests, *, content_type: str
