@@ -19,9 +19,11 @@ from evidence.errors import AkashiError, CaptureFailedError, RefusedError, Usage
 from pipelines.candidate import Candidate
 from pipelines.guard import parse_url
 from pipelines.items import Refused, Workshop
+from pipelines.options import options_from
+from storage.settings import Settings
 
-SEVERITY: Final = (5, 4, 6, 3, 0)
-"""Several URLs: the exit is the first of these that occurred (design §8)."""
+SEVERITY: Final = (5, 4, 6, 2, 3, 0)
+"""Several URLs: the exit is the first of these that occurred (design §8; 2 for a URL too long to take)."""
 BY_OUTCOME: Final = {"complete": 0, "partial": 3, "failed": 4}
 
 
@@ -50,9 +52,11 @@ def command(urls: tuple[str, ...], source: str | None, *, as_json: bool, **optio
         raise UsageError("robots.txt is lifted for one named URL", next="give exactly one URL")
     for url in wanted:
         parse_url(url)  # a malformed one: nothing at all is fetched
+    settings = _scrapy_settings(options)
+    options_from(settings, Settings.load())  # what is wrong with them is told before anything is fetched
     results = Results(wanted, as_json=as_json)
     with Watcher(quiet=as_json) as watcher:
-        _crawl(wanted, options, results, watcher)
+        _crawl(wanted, settings, results, watcher)
     return results.finish()
 
 
@@ -62,13 +66,17 @@ def _listed(source: str | None) -> list[str]:
     return read_list(Path("/dev/stdin" if source == "-" else source))
 
 
-def _crawl(urls: list[str], options: dict[str, Any], results: Results, watcher: Watcher) -> None:
+def _scrapy_settings(options: dict[str, Any]) -> ScrapySettings:
     settings = ScrapySettings()
     settings.setmodule("crawler.settings", priority="project")
+    settings.set("LOG_INSTALL_ROOT_HANDLER", value=False, priority="cmdline")
     for name, value in options.items():
         if value is not None:
             settings.set(f"AKASHI_{name.upper()}", value, priority="cmdline")
-    settings.set("LOG_INSTALL_ROOT_HANDLER", value=False, priority="cmdline")
+    return settings
+
+
+def _crawl(urls: list[str], settings: ScrapySettings, results: Results, watcher: Watcher) -> None:
     process = AsyncCrawlerProcess(settings)
     crawler = process.create_crawler(SeedSpider)
     Workshop.of(crawler).listener = watcher

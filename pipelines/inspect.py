@@ -60,7 +60,7 @@ async def _describe(file: MediaFile, capture: Capture) -> dict[str, Any]:
         "name": file.path.name,
         "probe": await _probe(file.path, capture),
         "records": list(file.records),
-        "role": file.role,
+        "role": file.role or "assembled",  # not tied to exchanges: kept whole, and the reasons say so
         "sha256": file.sha256,
         "type": file.type,
     }

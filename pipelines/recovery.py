@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
 from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.page import open_sink
 from pipelines.prove import closing_entry
-from pipelines.record.sink import trim_torn_tail
+from pipelines.record.spool import salvage
+from pipelines.record.warcfile import trim_torn_tail
 from pipelines.runtime import Runtime, in_thread
 from pipelines.steps import finish
 
@@ -61,7 +61,7 @@ async def _close(capture: Capture, runtime: Runtime) -> bool:
 
 
 async def _salvage(capture: Capture, runtime: Runtime) -> None:
-    """Keep what was recorded: whole records of the WARC, then those of the video child's part."""
+    """Keep what was recorded: the WARC up to its last whole record, then what lies half-received."""
     if not (capture.failed or capture.did("inspect")):
         died = next((step["name"] for step in reversed(capture.steps) if not step["ended"]), "")
         where = (
@@ -72,16 +72,13 @@ async def _salvage(capture: Capture, runtime: Runtime) -> None:
             else "before the page"
         )
         capture.fail(Reason("interrupted", f"the process died {where}"))
-    lost = await asyncio.to_thread(_trim, capture.warc_path)
+    if capture.warc_path.exists():
+        lost = await asyncio.to_thread(trim_torn_tail, capture.warc_path)
+        if lost:
+            capture.facts["salvaged"] = {"torn_bytes": lost}
     sink = open_sink(capture, runtime)
-    if not capture.did("video"):
-        for part in sorted(capture.work.glob("video/*.warc.gz")):
-            lost += await asyncio.to_thread(_trim, part)
-            sink.append_part(part)
-    if lost:
-        capture.facts["salvaged"] = {"torn_bytes": lost}
+    for folder in (capture.folder, capture.work / "video" / "spool"):
+        for exchange in salvage(folder) if folder.exists() else ():
+            sink.write_exchange(exchange)  # half received when the process died: kept, marked truncated
     capture.save()
 
-
-def _trim(path: Path) -> int:
-    return trim_torn_tail(path) if path.exists() else 0
