@@ -112,21 +112,22 @@ class _Inflater:
     """gzip (RFC 1952, members may follow one another) or deflate (zlib, or raw as some servers send it)."""
 
     def __init__(self, coding: str) -> None:
-        self._raw_allowed = coding == "deflate"
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS if self._raw_allowed else zlib.MAX_WBITS | 16)
+        self._start = b"" if coding == "deflate" else None
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._start is not None:
+            self._start += data
+            if len(self._start) < 2:  # noqa: PLR2004  # a zlib header, RFC 1950 §2.2
+                return
+            data, self._start = self._start, None
+            zlib_header = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS)
         while data:
             try:
-                piece = self._inflate.decompress(data, PIECE)
+                yield self._inflate.decompress(data, PIECE)
             except zlib.error as error:
-                if not self._raw_allowed:
-                    raise UndecodableError(str(error)) from None
-                self._raw_allowed = False
-                self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-                continue
-            self._raw_allowed = False
-            yield piece
+                raise UndecodableError(str(error)) from None
             data = self._inflate.unconsumed_tail
             if self._inflate.eof and self._inflate.unused_data:
                 data = self._inflate.unused_data

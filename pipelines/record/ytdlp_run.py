@@ -89,12 +89,16 @@ class Run:
     def run(self) -> None:
         """Download what the URL, else what the first hint that has a video, leads to."""
         try:
-            reasons: list[tuple[str, str]] = []
+            failures: list[tuple[str, str]] = []
             for url in [self._job.url, *self._job.hints[:_HINTS]]:
-                reasons = self._one(url) or reasons
+                reasons = self._one(url)
                 if self._downloaded:
+                    failures = reasons
                     break
-            for code, detail in reasons:
+                failures += reasons
+            # A refused video says more than a page without one.
+            failures.sort(key=lambda reason: reason[0] == "no-video")
+            for code, detail in failures if self._downloaded else failures[:1]:
                 self._tell("reason", code=code, detail=detail)
         finally:
             self._recorder.end_all()
