@@ -21,12 +21,12 @@ from botocore.exceptions import ClientError
 from evidence.errors import StoreUnavailableError, UsageError
 from storage.embedded import EmbeddedStore
 from storage.objects import Abilities
+from storage.private_file import write_private
 from storage.probe import probe
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from storage.s3_errors import code_of, status_of
 from storage.settings import Settings
-from storage.weed import write_private
 
 PROBED_FOR: Final = 24 * 3600
 """Seconds for which what a probe found is believed; `akashi doctor` probes anew each time."""

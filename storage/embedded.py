@@ -30,6 +30,7 @@ from storage.locks import SharedLock, is_held, locked, open_lock, try_lock
 from storage.s3_client import S3Endpoint, make_client
 from storage.s3_errors import S3_ERRORS, is_transient
 from storage.weed import WeedFiles, environment, launch, spawn_detached, sync_every_put, terminate
+from storage.weed_tls import write_security
 
 IDLE_SECONDS: Final = 15 * 60
 _READY_PATIENCE: Final = 45.0
@@ -121,6 +122,7 @@ class EmbeddedStore:
         for remaining in reversed(range(_LAUNCHES)):
             self._files.choose_ports()
             self._files.write_configuration()
+            write_security(self._files.root)
             descriptor = open_lock(self._files.lock)
             try:
                 if not try_lock(descriptor):

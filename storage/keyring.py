@@ -24,7 +24,7 @@ from evidence.errors import LedgerUnavailableError, NoteError, UsageError
 from evidence.note import SigningKey
 from storage.home import Home
 from storage.locks import locked
-from storage.weed import write_private
+from storage.private_file import write_private
 
 _ED25519: Final = b"\x01"
 _MARK: Final = "PRIVATE+KEY+"

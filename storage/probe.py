@@ -24,7 +24,7 @@ from storage.s3_errors import S3_ERRORS, is_missing, is_transient, status_of
 if TYPE_CHECKING:
     from storage.s3 import S3Store
 
-_RIVALS: Final = 4
+_RIVALS: Final = 3
 
 
 def probe(store: S3Store) -> Abilities:
@@ -48,7 +48,7 @@ class _Probe:
         self._prefix = prefix
 
     def create_only(self) -> bool:
-        """Of four who put different bytes under one key at once, one succeeds, and its bytes stay."""
+        """Of three who put different bytes under one key at once, one succeeds, and its bytes stay."""
         key = f"{self._prefix}/create-only-{new_ulid()}"
 
         def put(rival: int) -> int | None:

@@ -4,6 +4,7 @@
       credentials.json       0600  {"access_key", "secret_key"}: random; lost: new ones are made
       ports.json             {"first": n}: n … n+4, each with a gRPC twin at +10000, all below 32768
       *.toml, s3.json        its configuration, written anew at each start
+      tls/                   certificates of its inner ports (storage/weed_tls.py)
       filer.sqlite           its metadata (SQLite, synced)    evidence: losing it loses the objects
       data/                  its volumes                      evidence
       server.lock            held by the server itself for as long as it lives
@@ -35,6 +36,7 @@ from typing import Any, Final
 
 from evidence.errors import StoreUnavailableError
 from storage.locks import is_held
+from storage.private_file import write_private
 
 _SERVICES: Final = ("s3", "master", "volume", "filer", "admin")
 _TWIN: Final = 10_000
@@ -202,22 +204,6 @@ def spawn_detached(
         ("/bin/sh", "-c", script, "sh", *argv),
         check=True, cwd=folder, env=environment | {"LOG": str(log)}, pass_fds=keep, start_new_session=True,
     )  # fmt: skip
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a whole file with mode 0600, synced, in place of the old one or not at all."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _load(path: Path) -> dict[str, Any] | None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ from storage import weed
 from storage.connect import open_store
 from storage.embedded import EmbeddedStore
 from storage.home import Home
+from storage.private_file import write_private
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from storage.settings import Settings
@@ -95,6 +100,37 @@ def test_it_listens_on_loopback_below_the_ephemeral_ports_only(home: Home, embed
     assert Path("/proc/net/tcp6").read_text().count(f":{min(ours):04X} ") == 0
 
 
+def test_its_inner_ports_let_in_nobody_without_its_certificate(home: Home, embedded: EmbeddedStore) -> None:
+    embedded.start()
+    mine = ssl.create_default_context(cafile=home.store / "tls" / "ca.crt")
+    mine.load_cert_chain(home.store / "tls" / "server.crt", home.store / "tls" / "server.key")
+    stranger = ssl.create_default_context(cafile=home.store / "tls" / "ca.crt")
+    for context in (mine, stranger):
+        context.set_alpn_protocols(["h2"])
+    assert {path.stat().st_mode & 0o777 for path in (home.store / "tls").iterdir()} == {0o600}
+    for service, port in WeedFiles(home.store).ports().items():
+        if service == "volume":
+            answer = HTTPConnection("127.0.0.1", port, timeout=5)
+            answer.request("DELETE", "/1,0123456789")
+            assert answer.getresponse().status == HTTPStatus.UNAUTHORIZED
+            answer.close()
+        greeted = {context: speak(context, port + 10_000) for context in (mine, stranger)}
+        assert greeted[mine].startswith(b"\0"), service  # the server's HTTP/2 settings
+        assert greeted[stranger] == b"refused", service
+
+
+def speak(context: ssl.SSLContext, port: int) -> bytes:
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as stream,
+        ):
+            stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            return stream.recv(100)
+    except (ssl.SSLError, ConnectionError):
+        return b"refused"
+
+
 def test_its_secrets_are_readable_by_us_only_and_random(
     home: Home, tmp_path: Path, embedded: EmbeddedStore
 ) -> None:
@@ -141,7 +177,7 @@ def test_ports_taken_by_another_program_are_given_up(home: Home, embedded: Embed
     taken = EmbeddedStore(Home(home.root.parent / "other").make())
     taken.start()
     first = WeedFiles(home.root.parent / "other" / "store").ports()["s3"]
-    weed.write_private(home.store / "ports.json", b'{"first": %d}' % first)
+    write_private(home.store / "ports.json", b'{"first": %d}' % first)
     embedded.start()
     assert files.ports()["s3"] != first
     kill_server(taken)
