@@ -1,4 +1,4 @@
-"""Scrapy's side of the one door: what its downloader may reach, and whom it trusts.
+"""Scrapy's side of the one door: what its downloader may reach, and whom it trusts (crawler/settings.py).
 
     TWISTED_DNS_RESOLVER   GuardedResolver   names and literal addresses, every one checked, AKASHI_HOSTS first
     DOWNLOAD_HANDLERS      GuardedHandler    http and https only; the connected peer is checked again before
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from OpenSSL import SSL
 from scrapy import Request
@@ -35,19 +35,6 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from evidence.errors import RefusedError, UsageError
 from pipelines.resolver import Addresses, Resolver, parse_url
-
-SETTINGS: Final[dict[str, Any]] = {
-    "TWISTED_DNS_RESOLVER": "crawler.door.GuardedResolver",
-    "DOWNLOAD_VERIFY_CERTIFICATES": True,
-    "DOWNLOAD_HANDLERS": {
-        "http": "crawler.door.GuardedHandler",
-        "https": "crawler.door.GuardedHandler",
-        **dict.fromkeys(("data", "file", "ftp", "s3")),
-    },
-    "HTTPPROXY_ENABLED": False,
-    "TELNETCONSOLE_ENABLED": False,
-}
-"""What crawler/settings.py takes over."""
 
 
 class RefusedRequest(RefusedError, IgnoreRequest):  # noqa: N818  # named as Scrapy names its own

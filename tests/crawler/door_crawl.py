@@ -9,7 +9,7 @@ import sys
 import scrapy
 from scrapy.crawler import AsyncCrawlerProcess
 
-from crawler import door
+from crawler import settings as project
 from pipelines import resolver
 
 JOB = json.load(sys.stdin)
@@ -45,8 +45,19 @@ def tell(url: str, **facts: object) -> None:
     print(json.dumps({"url": url, **facts}), flush=True)  # noqa: T201
 
 
+DOOR = (
+    *("TWISTED_DNS_RESOLVER", "DOWNLOAD_HANDLERS", "DOWNLOAD_VERIFY_CERTIFICATES"),
+    *("HTTPPROXY_ENABLED", "TELNETCONSOLE_ENABLED"),
+)
+"""The project's own settings of the door; the rest of them is not this test's."""
 process = AsyncCrawlerProcess(
-    {**door.SETTINGS, "LOG_LEVEL": "WARNING", "RETRY_TIMES": 0, "ROBOTSTXT_OBEY": False, **JOB["settings"]}
+    {
+        **{name: getattr(project, name) for name in DOOR},
+        "LOG_LEVEL": "WARNING",
+        "RETRY_TIMES": 0,
+        "ROBOTSTXT_OBEY": False,
+        **JOB["settings"],
+    }
 )
 process.crawl(Door)
 process.start()
