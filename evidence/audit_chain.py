@@ -69,7 +69,7 @@ def reconstruct(slots: Sequence[Slot], trusted: Mapping[int, bytes], extents: Ma
     `trusted` holds roots by size, `extents` the indices that each object's header announces.
     """
     links = _Links(slots)
-    changed = {slot: slot.problem for slot in slots if slot.entry is None} | links.broken()
+    changed = {slot: slot.problem for slot in slots if slot.entry is None} | links.broken(trusted)
     changed |= _wrong_top([slot for slot in slots if slot not in changed], links, trusted)
     chain = Chain()
     _place([slot for slot in slots if slot not in changed], chain)
@@ -100,7 +100,13 @@ class _Links:
         before = self._by_index.get(slot.index - 1, [])
         return any(_prev(slot) == previous.leaf for previous in before)
 
-    def broken(self) -> dict[Slot, str]:
+    def _at_the_end(self, slot: Slot, trusted: Mapping[int, bytes]) -> bool:
+        """Whether an entry that none is behind is the last: by its link, or by a root over it."""
+        size = slot.index + 1
+        root = _roots(_leaves(self._slots), [size]).get(size) if size in trusted else None
+        return self.follows(slot) or (root is not None and root == trusted[size])
+
+    def broken(self, trusted: Mapping[int, bytes]) -> dict[Slot, str]:
         """Lines that are not the log's; a broken link to the very last entry is left to `_wrong_top`."""
         changed: dict[Slot, str] = {}
         for slot in self._slots:
@@ -110,7 +116,7 @@ class _Links:
             rivals = self._by_index[slot.index]
             if any(self.vouched(other) for other in (*behind, *rivals)):
                 changed[slot] = "not the entry that the next one vouches for"
-            elif not behind and slot.index != slot.position and not self.follows(slot):
+            elif not behind and slot.index != slot.position and not self._at_the_end(slot, trusted):
                 changed[slot] = f"claims to be entry {slot.index}, but follows nothing"
             for next_ in behind:
                 if not self.vouched(next_) and self.behind(next_):

@@ -77,6 +77,8 @@ def _read_notes(source: ObjectSource, report: AuditReport) -> Iterator[tuple[str
     except FileNotFoundError:
         report.notes.append(f"{POINTER} is not there: tlog clients find no checkpoint")
     for head in source.list(CHECKPOINTS):
+        if not _CHECKPOINT_KEY.fullmatch(head.key):
+            continue  # _refuse_strangers names it
         refuse_versions(source, head.key, report)
         with source.open(head.key) as stream:
             yield head.key, stream.read(MAX_NOTE + 1)

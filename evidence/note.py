@@ -22,6 +22,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -209,6 +210,7 @@ def _refuse_text(text: str) -> None:
         raise NoteError("a note's text ends in a newline and holds no other control character", rule="text")
 
 
+@lru_cache(maxsize=64)  # the same few keys are parsed with every entry that names them
 def _refuse_weak(public: bytes) -> None:
     if len(public) != PUBLIC_KEY_BYTES:
         raise NoteError(f"an Ed25519 key has 32 bytes, not {len(public)}", rule="key")

@@ -31,10 +31,9 @@ _MAX_AGAIN: Final = 64 << 20
 def damaged_range(open_at: OpenAt, start: int, size: int) -> tuple[int, int]:
     """(offset, length) of the damage that begins with the record at `start`, in a file of `size` bytes.
 
-    It ends where sound records begin that run to the end of the file (a WARC recorded inside a
-    WARC does not), else, when there is more damage, where the first sound record begins.
+    It ends where sound records begin that run to the end of the file: a WARC recorded inside this
+    one does not, so the range always covers the damage. It also covers further damage behind.
     """
-    first_sound = None
     passed: set[int] = set()
     for offset in _candidates(open_at, start + 1):
         if offset in passed:  # on a run that is known to break off later
@@ -43,9 +42,7 @@ def damaged_range(open_at: OpenAt, start: int, size: int) -> tuple[int, int]:
         if whole:
             return start, offset - start
         passed |= sound
-        if sound and first_sound is None:
-            first_sound = offset
-    return start, (size if first_sound is None else first_sound) - start
+    return start, size - start
 
 
 def suspects(open_at: OpenAt) -> list[RecordSpan]:
