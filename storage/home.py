@@ -3,8 +3,11 @@
 <home>/            0711
   keys/            0700   collector and log keys, last (size, root); losing it ends the log: back it up
   ledger.sqlite           the sequencer; rebuilt from the store's segments when lost
+  ledger.{publish,sequence,lock}   files that are only locked (flock), as all *.lock
   catalogue.sqlite        the index; rebuilt from the store when lost; never evidence
   store/           0700   the embedded S3 server's data: evidence, unless a real store is configured
+  probe.json              what the store was seen to do; trusted for a day
+  store-credentials 0600  two lines, if the keys of a configured store are not in the environment
   spool/<id>/      0711   a capture under way; gone once its objects are read back from the store
     work/                 the children's folder, owned by their user
   exports/                 what a person asked for

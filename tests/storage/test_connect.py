@@ -18,6 +18,7 @@ from storage.objects import Abilities
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from storage.settings import Settings
+from tests.storage.relay import TlsRelay
 
 
 @pytest.fixture
@@ -114,3 +115,20 @@ def test_settings_that_cannot_be_are_told(settings: Settings) -> None:
         open_store(replace(settings, store_retention_days=0))
     with pytest.raises(UsageError, match="no S3 client for 'not a url'"):
         open_store(replace(settings, store_endpoint="not a url"))
+
+
+def test_a_store_behind_tls_is_reached_when_its_authority_is_known_and_refused_otherwise(
+    settings: Settings, endpoint: S3Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TlsRelay(tmp_path, int(endpoint.url.rpartition(":")[2])) as relay:
+        over_tls = replace(settings, store_endpoint=relay.url)
+        with pytest.raises(StoreUnavailableError, match="SSL validation failed") as told:
+            open_store(over_tls)
+        assert "AWS_CA_BUNDLE" in told.value.next
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(relay.ca))
+        store = open_store(over_tls)
+        data = bytes(range(256)) * 4000
+        store.put_once("crawls/a", data, digest_bytes(data), content_type="text/plain")
+        assert store.read("crawls/a") == data
+        assert store.custody()["endpoint_kind"] == "configured"
+        store.close()
