@@ -65,7 +65,8 @@ class BodySpool:
         self._note = note
         self._payload = hashlib.sha256()
         self._block = hashlib.sha256(head)
-        self._batch = bytearray()
+        self._batch = memoryview(bytearray(_BATCH))
+        self._filled = 0
         self._held = bytearray()
         self._file: BinaryIO | None = None
         self.path: Path | None = None
@@ -80,7 +81,7 @@ class BodySpool:
     @property
     def size(self) -> int:
         """Bytes taken so far."""
-        return self._written + len(self._batch)
+        return self._written + self._filled
 
     @property
     def complete(self) -> bool:
@@ -92,9 +93,14 @@ class BodySpool:
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Raises OSError when the disk is full."""
-        self._batch += chunk
-        if len(self._batch) >= _BATCH:
-            self._flush()
+        view = memoryview(chunk)
+        while view:
+            piece = view[: _BATCH - self._filled]
+            self._batch[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == _BATCH:
+                self._flush()
 
     def close(self, state: BodyState = BodyState.AS_RECEIVED, why: str = "") -> SpooledBody:
         """The body at rest; `why` is required for every state but as-received."""
@@ -135,9 +141,9 @@ class BodySpool:
             self._decoder = None
 
     def _flush(self) -> None:
-        if not self._batch:
+        if not self._filled:
             return
-        batch, self._batch = self._batch, bytearray()
+        batch, self._filled = self._batch[: self._filled], 0
         self._payload.update(batch)
         self._block.update(batch)
         if self._decoder is not None and not self._decoder.identity:

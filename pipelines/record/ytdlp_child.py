@@ -23,9 +23,12 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from pipelines.record.ytdlp_job import Job
+
+_NOT_NEEDED: Final = ("curl_cffi", "mutagen", "websockets", "secretstorage")
+"""What yt-dlp would import for things that we do not let it do: impersonation, tags, sockets, browsers' cookies."""
 
 
 class StoppedError(Exception):
@@ -48,13 +51,17 @@ def main() -> int:
     job = Job(**json.load(sys.stdin))
     if job.ca_file:
         os.environ["SSL_CERT_FILE"] = job.ca_file
+    for optional in () if job.client_emulation else _NOT_NEEDED:
+        sys.modules[optional] = None  # type: ignore[assignment]  # yt-dlp goes on without
     gc.set_threshold(
         100_000
     )  # yt-dlp's import and its 1900 patterns are no garbage: 0.05 s of looking through
     from pipelines.record.ytdlp_run import Run  # noqa: PLC0415  # after the settings above, which it reads
     from pipelines.record.ytdlp_taps import refuse_other_programs  # noqa: PLC0415
+    from pipelines.record.ytdlp_urls import skip_hopeless_patterns  # noqa: PLC0415
 
     refuse_other_programs()
+    skip_hopeless_patterns()
     try:
         Run(job, tell).run()
     except StoppedError:
