@@ -28,6 +28,10 @@ MAX_INTEGER: Final = 2**53 - 1
 MAX_DEPTH: Final = 64
 """Arrays and objects inside one another: far above any format of ours, far below the interpreter's stack."""
 
+MAX_PLAIN_DEPTH: Final = 48
+"""Leaves room for the document that such a value is put into."""
+TOO_DEEP: Final = "(nested too deeply to be kept)"
+
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
@@ -76,22 +80,24 @@ def parse(data: bytes) -> JSON:
     return value
 
 
-def plain(value: object) -> JSON:
+def plain(value: object, depth: int = 0) -> JSON:
     """A value from elsewhere (a page, an option list) brought into what `canonical` accepts.
 
     Floats, integers of 2^53 and more, and all other kinds become text; tuples and sets become
-    lists; keys become text; lone surrogates, which no UTF-8 can hold, become U+FFFD.
+    lists; keys become text; lone surrogates, which no UTF-8 can hold, become U+FFFD; what a hostile
+    page nests more than MAX_PLAIN_DEPTH deep is replaced by TOO_DEEP.
     """
+    if depth > MAX_PLAIN_DEPTH:
+        return TOO_DEEP
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) <= MAX_INTEGER:
         return int(value)
     if isinstance(value, Mapping):
-        return {_text(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return [plain(item) for item in sorted(value, key=str)]
+        return {_text(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = value if isinstance(value, (list, tuple)) else sorted(value, key=str)
+        return [plain(item, depth + 1) for item in items]
     return _text(value)
 
 

@@ -57,7 +57,7 @@ def _is_utc(value: str) -> bool:
 
 
 Count = Annotated[int, "an integer, 0 or more", lambda value: value >= 0]
-Text = Annotated[str, "text of 1 to 4096 characters", lambda value: 0 < len(value) <= 4096]  # noqa: PLR2004
+Text = Annotated[str, "text of 1 to 65536 characters", lambda value: 0 < len(value) <= 1 << 16]
 Slug = Annotated[str, "1 to 64 of a-z 0-9 . _ -", _matching(r"[a-z0-9._-]{1,64}")]
 Hex32 = Annotated[str, "32 lower-case hexadecimal digits", _matching(r"[0-9a-f]{32}")]
 Sha256 = Annotated[str, "64 lower-case hexadecimal digits", _matching(r"[0-9a-f]{64}")]

@@ -132,16 +132,15 @@ def read_warc(stream: Readable, offset: int = 0) -> Iterator[RecordSpan]:
 
 
 def extract_payload(stream: Readable) -> Iterator[bytes]:
-    """The body of the record at which the stream stands, chunked transfer coding undone.
+    """The payload of the record at which the stream stands, as it was stored.
 
-    Of `request` and `response`: what follows the HTTP head; of all others: the block. Content
-    codings stay. Where the framing of chunks breaks off (a recording cut short), so does the body.
-    Raises WarcError for a record that is not sound; a damaged block shows only at its end.
+    Of `request` and `response`: what follows the HTTP head, transfer and content codings included;
+    of all others: the block. Raises WarcError for a record that is not sound, a damaged block at its end.
     """
     raw = RawReader(stream)
     try:
         record = _Record(Content(raw))
-        yield from _dechunked(record.payload()) if record.chunked() else record.payload()
+        yield from record.payload()
         record.finish()
     except (GzipError, _DefectError) as error:
         raise WarcError(str(error), rule=error.rule, offset=0) from error
@@ -210,10 +209,6 @@ class _Record:
         if named is not None and named != f"sha256:{self._payload.hexdigest()}":
             raise _DefectError("payload-digest", "the payload has not the digest that its header names")
 
-    def chunked(self) -> bool:
-        """Whether the HTTP head names the chunked transfer coding."""
-        return b"chunked" in self._http_field(b"transfer-encoding")
-
     def encoded(self) -> bool:
         """Whether the HTTP head names a transfer or content coding."""
         return bool(self._http_field(b"transfer-encoding") or self._http_field(b"content-encoding"))
@@ -259,30 +254,3 @@ def _header_fields(content: Content) -> Iterator[tuple[str, str]]:
             raise _DefectError("warc-header", f"{field[1]} stands twice")
         seen.add(name)
         yield field[1], field[2]
-
-
-def _dechunked(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """RFC 9112 §7.1: sizes and extensions, trailers and what follows them left out."""
-    held = b""
-    while True:
-        while b"\n" not in held:
-            piece = next(pieces, b"")
-            held += piece
-            if not piece or len(held) > MAX_HEADER:
-                return
-        line, _, held = held.partition(b"\n")
-        size_text = line.partition(b";")[0].strip()
-        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size_text) or not int(size_text, 16):
-            break
-        left = int(size_text, 16)
-        while left:
-            held = held or next(pieces, b"")
-            if not held:
-                return
-            yield held[:left]
-            held, left = held[left:], max(0, left - len(held))
-        while len(held) < len(b"\r\n") and (piece := next(pieces, b"")):
-            held += piece
-        held = held.removeprefix(b"\r\n")
-    for _ in pieces:
-        pass  # the digests are over all of the payload

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence.canonical import JSON, canonical, first_difference, parse, parse_utc, plain, utc
+from evidence.canonical import JSON, TOO_DEEP, canonical, first_difference, parse, parse_utc, plain, utc
 from evidence.errors import CanonicalError
 
 integers = st.integers(-(2**53) + 1, 2**53 - 1)
@@ -92,6 +92,13 @@ def test_plain_keeps_meaning_and_cuts_nothing() -> None:
         "lone": "\ufffdx",
         "t": [True, None],
     }
+
+
+def test_plain_survives_any_depth() -> None:
+    deep: object = "end"
+    for _ in range(5000):
+        deep = {"a": [deep]}
+    assert TOO_DEEP in canonical({"browser": {"value": plain(deep)}}).decode()
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9998, 1, 1)))  # noqa: DTZ001
