@@ -522,3 +522,39 @@ def test_findings_print_their_place(archive: MemoryArchive, log: Log) -> None:
         "detail": "",
     }
     assert Entry.decode(line.data).index == 3
+
+
+def test_a_manifest_that_was_stored_malformed_is_told_from_one_that_was_changed() -> None:
+    archive, log = archive_with(FIRST, manifest_of() + b"\n")
+    (found,) = audited(archive, log).findings
+    assert (found.rule, found.detail[:16]) == ("canonical", "it was stored so")
+
+
+def test_a_changed_manifest_without_a_sound_copy_has_no_field(archive: MemoryArchive, log: Log) -> None:
+    data = archive.data(manifest_key(FIRST))
+    archive.replace_bytes(manifest_key(FIRST), data.replace(b"Aiko", b"Eiko"))
+    del archive.objects[warc_key(FIRST)]
+    found = [f for f in audited(archive, log).findings if f.object == manifest_key(FIRST)]
+    assert [(f.rule, f.offset, f.length, f.field) for f in found] == [("object-digest", 0, len(data), "")]
+    assert "no sound copy" in found[0].detail
+
+
+def test_a_manifest_that_names_another_warc_is_found() -> None:
+    final = json.loads(warc_and_manifest(FIRST, 2)[1])
+    warc = final.pop("warc")
+    for change, field in (
+        ({"key": f"{folder(FIRST)}other.warc.gz"}, "warc.key"),
+        ({"sha512": "0" * 128}, "warc.sha512"),
+        ({"records": 5}, "warc.records"),
+    ):
+        archive, log = archive_with(FIRST, reseal(canonical(final), warc | change))
+        assert [found.field for found in audited(archive, log).findings] == [field]
+
+
+def test_a_damaged_key_entry_leaves_signatures_unjudged(archive: MemoryArchive, log: Log) -> None:
+    key = segment_key(0)
+    line = parse_segment(archive.data(key)).entries[1]
+    archive.replace_bytes(key, archive.data(key).replace(b'"collector"', b'"collectos"'))
+    report = audited(archive, log)
+    assert [(f.rule, f.offset) for f in report.findings] == [("entry-changed", line.offset)]
+    assert sum("its key's may be among them" in note for note in report.notes) == 2
