@@ -31,7 +31,7 @@ from playwright.async_api import BrowserContext, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from evidence.errors import UsageError
-from pipelines.children import Limits, child_environment, make_workdir, write_wrapper
+from pipelines.children import Limits, child_argv, child_environment, make_workdir, write_wrapper
 from pipelines.record.netlog_reader import NetLogReader
 from storage.home import child_user
 from storage.settings import Settings
@@ -106,15 +106,13 @@ def trust(home: Path, authorities: Path) -> None:
         )
     if shutil.which("certutil") is None:
         raise UsageError("AKASHI_EXTRA_CA needs certutil", next="apt-get install libnss3-tools")
-    folder = home / ".pki" / "nssdb"
-    folder.mkdir(parents=True, mode=0o700)
+    make_workdir(home / ".pki")
+    folder = make_workdir(home / ".pki" / "nssdb")
     _certutil(folder, "-N", "--empty-password")
     for number, certificate in enumerate(certificates):
         _certutil(
             folder, "-A", "-a", "-t", "C,,", "-n", f"akashi-extra-ca-{number}", stdin=certificate + b"\n"
         )
-    for path in (folder.parent, folder, *folder.iterdir()):
-        _give(path)
 
 
 @asynccontextmanager
@@ -255,16 +253,20 @@ def _not_started(message: str) -> BrowserFailedError:
 def _give(path: Path) -> None:
     user = child_user()
     if user is not None:
-        os.chown(path, user.pw_uid, user.pw_gid)
+        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def _certutil(folder: Path, *options: str, stdin: bytes = b"") -> None:
+    """Run certutil as the browser's user, whose database it is."""
+    argv = child_argv(["certutil", "-d", f"sql:{folder}", *options], Limits(cpu_s=30))
     result = subprocess.run(
-        ["certutil", "-d", f"sql:{folder}", *options],
+        argv,
         input=stdin,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
+        env=child_environment(folder),
+        cwd="/",
     )
     if result.returncode:
         told = result.stderr.decode("utf-8", "replace").strip()

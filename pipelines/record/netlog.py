@@ -86,6 +86,8 @@ class Event:
     def data(self) -> bytes:
         """What a `*_BYTES_*` event carried. Raises NetLogError."""
         start = self.raw.find(_BYTES)
+        if start < 0 and self.params.get("byte_count") == 0:  # the end of the stream
+            return b""
         if start < 0:
             raise NetLogError(f"{self.name} without bytes: was --net-log-capture-mode=Everything given?")
         start += len(_BYTES)

@@ -112,8 +112,8 @@ class Draft:
     def finish(self, why: str) -> Exchange:
         """The exchange as it stands; `why` it is cut short, should it be."""
         body: Body
-        if self._response_body is not None and not self.whole and self._ends_with_its_connection():
-            self.whole = True
+        if self._response_body is not None:  # a redirect's stream is reset although its length has come
+            self.whole |= self._response_body.complete or self._ends_with_its_connection()
         if self._response_body is None:
             body = Body(0, data=b"", state=BodyState.ABSENT, why=why)
         elif self.whole:

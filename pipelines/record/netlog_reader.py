@@ -42,7 +42,7 @@ class NetLogReader:
         """
         os.mkfifo(fifo, 0o600)
         # Opened before the browser starts and without waiting for it: one that never starts hangs nobody.
-        self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._spool, self._emit, self._peer = spool, emit, peer
         self._over = threading.Event()
         self._why = ""

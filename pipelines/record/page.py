@@ -238,7 +238,7 @@ class _Recording:
         if seen.opened and seen.empty and not seen.reasons:
             return Reason("empty-page", "the document shows nothing")
         if not seen.opened and self._record.failed is None and self._record.status // 100 != 4:  # noqa: PLR2004
-            return Reason("empty-page", f"the URL is a file, not a page ({seen.error})")
+            return Reason("empty-page", f"nothing to look at: {seen.error}")
         return None
 
     def _status_of(self, url: str) -> int:

@@ -51,7 +51,7 @@ def failure_of(document: str, status: int, error: str, *, timed_out: bool, door:
     `document` is the last URL that its document was asked for, `status` what that answered (0: nothing),
     `error` what the browser said.
     """
-    if status:
+    if status and not (error and status // 100 == 3):  # noqa: PLR2004  # RFC 9110 §15.4: a redirect that leads nowhere
         return _failure_of_status(document, status)
     place = _place(document)
     if place in door.refused:

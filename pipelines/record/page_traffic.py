@@ -26,13 +26,15 @@ class Traffic:
         """`awaited` counts the bytes that a page waits for (NetLogReader.awaited)."""
         self.urls: dict[str, None] = {}
         """Every http(s) URL that was reported as requested, without fragments, in order."""
+        self.broken = asyncio.Event()
+        """Set once a document came only in part: its `load` event never will."""
         self._awaited = awaited
         self._unanswered: set[Request] = set()
         self._last = asyncio.get_running_loop().time()
         context.on("request", self._began)
         context.on("response", self._answered)
         context.on("requestfinished", self._ended)
-        context.on("requestfailed", self._ended)
+        context.on("requestfailed", self._failed)
 
     async def quiet(self) -> None:
         """Return once the page is quiet."""
@@ -53,6 +55,12 @@ class Traffic:
 
     def _answered(self, response: Response) -> None:
         self._ended(response.request)
+
+    def _failed(self, request: Request) -> None:
+        answered = request not in self._unanswered
+        if answered and request.is_navigation_request() and request.frame.parent_frame is None:
+            self.broken.set()
+        self._ended(request)
 
     def _ended(self, request: Request) -> None:
         if request in self._unanswered:

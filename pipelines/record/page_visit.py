@@ -26,7 +26,7 @@ SCREENSHOT_HEIGHT: Final = 16384
 """CSS pixels of the tallest screenshot: the edge of a GPU texture, beyond which Chromium repeats itself."""
 TEXT_MAX: Final = 200_000
 """Characters of visible text that are kept."""
-_LOOK_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
 _NOTES_MAX: Final = 50
 
@@ -93,6 +93,7 @@ class Visit:
         self._browser, self._settings, self._say = browser, settings, on_progress
         self._step = "opening the page"
         self._spent = asyncio.Event()
+        self._dead = False
         self._traffic = Traffic(browser.context, lambda: browser.reader.awaited)
         self.seen.urls = self._traffic.urls
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,7 +113,7 @@ class Visit:
                 return
             settled = await self._wait("loading the page", self._settle())
             await self._look("viewport", self._screenshot("viewport"))
-            if not self._spent.is_set():
+            if not self._spent.is_set() and not self._dead:
                 await self._wait("scrolling", self._scroll(quiet=settled), at_least=_SCROLL_SECONDS)
             await self._look("full", self._screenshot("full"))
             await self._look("DOM", self._read())
@@ -136,7 +137,15 @@ class Visit:
         self.seen.final_url = self._page.url
 
     async def _settle(self) -> None:
-        await self._page.wait_for_load_state("load", timeout=0)
+        load = asyncio.ensure_future(self._page.wait_for_load_state("load", timeout=0))
+        broken = asyncio.ensure_future(self._traffic.broken.wait())
+        try:
+            await asyncio.wait({load, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not load.done():
+                self._note("page-unsettled", "the document was cut short")
+        finally:
+            load.cancel()
+            broken.cancel()
         await self._traffic.quiet()
 
     async def _scroll(self, *, quiet: bool) -> None:
@@ -177,11 +186,15 @@ class Visit:
 
     async def _look(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Look at the page now; a page that cannot be looked at is a reason, not an error."""
+        if self._dead or self._browser.reader.failure is not None:
+            work.close()
+            return
         self._say(f"looking ({what})", self._browser.reader.received)
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 await work
         except TimeoutError:
+            self._dead = True  # a page that hangs will not answer the next question either
             self._note("screenshot-failed", f"{what}: not taken within {_LOOK_SECONDS:g} s")
         except PlaywrightError as error:
             self._note("screenshot-failed", f"{what}: {error.message.splitlines()[0]}")

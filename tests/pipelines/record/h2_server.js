@@ -23,7 +23,7 @@ const large = "abcdefghij".repeat(30000);
 const answers = {
   "/": [200, {"content-type": "text/html; charset=utf-8", "x-note": "caf\u00e9 100%", "set-cookie": ["a=1", "b=2"]}, page],
   "/gzip": [200, {"content-type": "application/json", "content-encoding": "gzip"}, zlib.gzipSync(`"${large}"`)],
-  "/moved": [302, {location: "/landed"}, "over there"],
+  "/moved": [302, {location: "/landed", "content-length": 10}, "over there"],
   "/worker.js": [200, {"content-type": "text/javascript"}, 'fetch("/from-worker")'],
 };
 const server = http2.createSecureServer({key: pem, cert: pem}, (request, response) => {

@@ -106,7 +106,7 @@ def test_no_chromium_is_one_line_that_says_what_to_do(monkeypatch):
         find_chromium()
 
 
-def test_every_authority_of_a_file_is_trusted_and_only_its_owner_can_change_that(site, tmp_path):
+def test_every_authority_of_a_file_is_trusted_and_only_its_owner_can_change_that(site, folder, tmp_path):
     both = tmp_path / "both.pem"
     other = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -114,8 +114,8 @@ def test_every_authority_of_a_file_is_trusted_and_only_its_owner_can_change_that
         capture_output=True, check=True,
     ).stdout  # fmt: skip
     both.write_bytes(b"Some words before.\n" + site.ca.read_bytes() + other)
-    trust(tmp_path, both)
-    database = tmp_path / ".pki" / "nssdb"
+    trust(folder, both)
+    database = folder / ".pki" / "nssdb"
     listed = subprocess.run(
         ["certutil", "-d", f"sql:{database}", "-L"], capture_output=True, check=True, text=True
     ).stdout
@@ -126,9 +126,9 @@ def test_every_authority_of_a_file_is_trusted_and_only_its_owner_can_change_that
 @pytest.mark.parametrize(
     "content", [None, b"", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
 )
-def test_an_authority_that_cannot_be_read_is_a_usage_error(tmp_path, content):
+def test_an_authority_that_cannot_be_read_is_a_usage_error(folder, tmp_path, content):
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UsageError, match="AKASHI_EXTRA_CA"):
-        trust(tmp_path, path)
+        trust(folder, path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -304,6 +306,26 @@ def test_a_video_file_as_the_page_does_not_hang(site, folder):
     assert record.failed is None
     assert record.status == 200
     assert record.video_hints == [site.url("/media/one.mp4")]
+
+
+def test_a_document_that_is_cut_short_is_looked_at_all_the_same(site, folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as client:
+                client.recv(65536)
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n"
+                client.sendall(head + b"<p>half a page")
+
+        threading.Thread(target=serve, daemon=True).start()
+        record = page_of(f"http://{names.VIDEOS}:{listener.getsockname()[1]}/", folder)
+    assert record.reasons == [Reason("page-unsettled", "the document was cut short")]
+    assert record.text == "half a page"
+    ((_, response), *_) = exchanges_of(folder)
+    assert response is not None
+    assert response.body == b"<p>half a page"
+    assert response.headers["WARC-Truncated"] == "disconnect"
+    assert response.headers["WARC-IP-Address"] == "127.0.0.1"
 
 
 # Ends -----------------------------------------------------------------------------------------

@@ -1,0 +1,114 @@
+"""Which reason a page's trouble has, and what is listed as missing."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from evidence.reasons import CODES
+from pipelines.guard import Failed, Refused, Tunnel
+from pipelines.record.netlog_exchanges import Assembler
+from pipelines.record.page_outcome import Door, failure_of, missing_of, reasons_of, shortcoming_of
+
+PAGE = "https://a.test/post"
+NOTHING = Door({}, {})
+
+
+def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = ()) -> Door:
+    """What a tunnel with these lists knows (the tunnel itself is faked: only its lists are read)."""
+    return Door.of(cast("Tunnel", SimpleNamespace(refused=list(refused), failures=list(failures))))
+
+
+def an_assembler(**facts: Any) -> Assembler:
+    """What the log told (the assembler itself is faked: only its lists are read)."""
+    empty: dict[str, Any] = {"unsent": [], "cached": set(), "websockets": [], "document": [PAGE]}
+    return cast("Assembler", SimpleNamespace(**{**empty, **facts}))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("ERR_CERT_AUTHORITY_INVALID", "tls-failed"),
+        ("ERR_CERT_COMMON_NAME_INVALID", "tls-failed"),
+        ("ERR_CERTIFICATE_TRANSPARENCY_REQUIRED", "tls-failed"),
+        ("ERR_SSL_PROTOCOL_ERROR", "tls-failed"),
+        ("ERR_NAME_NOT_RESOLVED", "dns-failed"),
+        ("ERR_TIMED_OUT", "timeout"),
+        ("ERR_CONNECTION_TIMED_OUT", "timeout"),
+        ("ERR_CONNECTION_RESET", "connection-failed"),
+        ("ERR_EMPTY_RESPONSE", "connection-failed"),
+        ("ERR_HTTP2_PROTOCOL_ERROR", "connection-failed"),
+        ("ERR_SOCKS_CONNECTION_FAILED", "connection-failed"),
+    ],
+)
+def test_what_the_browser_says_becomes_a_reason_of_the_closed_list(error, code):
+    reason = failure_of(PAGE, 0, f"Page.goto: net::{error} at {PAGE}", timed_out=False, door=NOTHING)
+    assert reason is not None
+    assert (reason.code, reason.detail) == (code, f"a.test: {error}")
+    assert reason.code in CODES
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(200, None), (304, None), (401, "http-401"), (403, "http-403"), (404, None), (410, None), (418, "http-4xx"),
+     (429, "http-429"), (500, "http-5xx"), (599, "http-5xx")],
+)  # fmt: skip
+def test_a_status_decides_whatever_else_the_browser_says(status, code):
+    reason = failure_of(PAGE, status, "net::ERR_HTTP_RESPONSE_CODE_FAILURE", timed_out=False, door=NOTHING)
+    assert (reason.code if reason else None) == code
+
+
+def test_redirects_without_end_are_a_failure():
+    reason = failure_of(PAGE, 302, "net::ERR_TOO_MANY_REDIRECTS", timed_out=False, door=NOTHING)
+    assert reason is not None
+    assert reason.code == "connection-failed"
+
+
+def test_the_tunnel_knows_better_than_the_browser_why_a_host_was_not_reached():
+    error = "net::ERR_SOCKS_CONNECTION_FAILED"
+    door = a_door(refused=(Refused("a.test", 443, "10.0.0.1 is private"),))
+    refused = failure_of(PAGE, 0, error, timed_out=False, door=door)
+    door = a_door(failures=(Failed("A.test", 443, "dns-failed", "no such name"),))
+    unknown = failure_of(PAGE, 0, error, timed_out=False, door=door)
+    elsewhere = failure_of("https://b.test/", 0, error, timed_out=False, door=door)
+    assert [one.code for one in (refused, unknown, elsewhere) if one] == [
+        "address-refused",
+        "dns-failed",
+        "connection-failed",
+    ]
+
+
+def test_only_what_is_gone_is_a_tombstone():
+    assert [bool(shortcoming_of(PAGE, status)) for status in (200, 403, 404, 410, 500)] == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_reported_request_that_the_log_lacks_is_missing_and_a_reason():
+    assembler = an_assembler(cached={"https://a.test/cached"})
+    reported = dict.fromkeys([PAGE, "https://a.test/cached", "https://a.test/lost"])
+    missing = missing_of(assembler, reported, {PAGE}, NOTHING)
+    assert [one.url for one in missing] == ["https://a.test/lost"]
+    assert [one.code for one in reasons_of(missing, reported, assembler, NOTHING)] == ["exchange-missing"]
+
+
+def test_a_request_that_was_never_sent_is_missing_with_its_cause_but_no_gap_in_the_recording():
+    url = "https://dead.test/x.js"
+    assembler = an_assembler(unsent=[(url, "ERR_SOCKS_CONNECTION_FAILED")])
+    door = a_door(failures=(Failed("dead.test", 443, "dns-failed", "no such name"),))
+    missing = missing_of(assembler, {PAGE: None, url: None}, {PAGE}, door)
+    assert [(one.url, one.why) for one in missing] == [(url, "nothing was sent: dns-failed: no such name")]
+    assert reasons_of(missing, {PAGE: None, url: None}, assembler, door) == []
+
+
+def test_a_refused_sub_resource_is_missing_and_a_reason_and_the_page_itself_is_not():
+    url = "https://10.0.0.1/x.png"
+    assembler = an_assembler(unsent=[(url, "ERR_SOCKS_CONNECTION_FAILED")])
+    door = a_door(refused=(Refused("10.0.0.1", 443, "10.0.0.1 is private"),))
+    missing = missing_of(assembler, {url: None}, {PAGE}, door)
+    assert [one.why for one in missing] == ["nothing was sent: refused, 10.0.0.1 is private"]
+    assert [one.code for one in reasons_of(missing, {url: None}, assembler, door)] == ["resource-refused"]
+    itself = an_assembler(unsent=assembler.unsent, document=[url])
+    assert reasons_of(missing, {url: None}, itself, door) == []
