@@ -31,6 +31,10 @@ _BATCH: Final = 1 << 18
 """Bytes gathered before they are hashed and written: sockets give 16 KiB at a time."""
 
 
+_NOTE_MAX: Final = 4 << 20
+_KILLED: Final = "disconnect: the recording process was killed"
+
+
 @dataclass(frozen=True, slots=True)
 class SpooledBody(Body):
     """A body whose digests (lower-case hex) were taken in flight."""
@@ -196,31 +200,36 @@ def note_of(
 
 
 def salvage(folder: Path) -> Iterator[Exchange]:
-    """The exchanges whose bodies were left in `folder` by a process that was killed, each cut short."""
+    """The exchanges whose bodies were left in `folder` by a process that was killed, each cut short.
+
+    What has no note that can be read is left where it is. Raises OSError.
+    """
     for path in sorted(folder.glob("*.body")):
         note_path = path.with_suffix(".json")
         size = path.stat(follow_symlinks=False).st_size
-        if not note_path.is_file() or size == 0:
+        if size == 0 or not note_path.exists():
             continue
         with open_spooled(note_path) as stream:
-            note = json.load(stream)
-        yield Exchange(
-            client=note["client"],
-            url=note["url"],
-            method=note["method"],
-            started=datetime.fromisoformat(note["started"]),
-            request_head=note["request_head"].encode("latin-1"),
-            response_head=note["response_head"].encode("latin-1"),
-            response_body=Body(
-                size,
-                path=path,
-                state=BodyState.TRUNCATED,
-                why="disconnect: the recording process was killed",
-            ),
-            layer=Layer.H1_BYTES,
-            network=Network(ip=note["ip"]),
-            error="the recording process was killed",
-        )
+            note = stream.read(_NOTE_MAX)
+        try:
+            yield _cut_short(json.loads(note), Body(size, path=path, state=BodyState.TRUNCATED, why=_KILLED))
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def _cut_short(note: Mapping[str, Any], body: Body) -> Exchange:
+    return Exchange(
+        client=note["client"],
+        url=note["url"],
+        method=note["method"],
+        started=datetime.fromisoformat(note["started"]),
+        request_head=note["request_head"].encode("latin-1"),
+        response_head=note["response_head"].encode("latin-1"),
+        response_body=body,
+        layer=Layer.H1_BYTES,
+        network=Network(ip=note["ip"]),
+        error=_KILLED,
+    )
 
 
 def open_spooled(path: Path) -> BinaryIO:

@@ -11,62 +11,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import certifi
 
 from evidence.reasons import Reason
 from pipelines.children import ChildResult, Limits, make_workdir, python_argv, run_child
 from pipelines.guard import Tunnel
-from pipelines.record.exchange import Exchange, Missing, Network
-from pipelines.record.index import read_index
-from pipelines.record.media import media_type, tie
 from pipelines.record.sink import WarcSink
-from pipelines.record.spool import salvage
+from pipelines.record.ytdlp_inbox import Inbox, MediaFile, Progress, VideoRecord
 from pipelines.record.ytdlp_job import Job
-from pipelines.record.ytdlp_wire import CLIENT, decode_connection, decode_exchange
 from storage.settings import Settings
 
-_FILE_NAME: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
+__all__ = ["MediaFile", "Progress", "VideoRecord", "record_video"]
+
 _FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
 _MEMORY: Final = 2 << 30
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, bytes so far, bytes in all or 0)."""
-
-
-@dataclass(frozen=True, slots=True)
-class MediaFile:
-    """A media file as it was served: `role` is `original`, `assembled`, or empty when nothing recorded ties it."""
-
-    path: Path
-    role: str
-    type: str
-    sha256: str
-    size: int
-    records: tuple[str, ...]
-    """Ids of the records whose contents, in order, are the file."""
-    how: str
-    format_id: str
-
-
-@dataclass(slots=True)
-class VideoRecord:
-    """What became of the video."""
-
-    files: list[MediaFile] = field(default_factory=list)
-    info: dict[str, Any] = field(default_factory=dict)
-    """What the site says of it: strings, whole numbers, lists of strings."""
-    missing: list[Missing] = field(default_factory=list)
-    reasons: list[Reason] = field(default_factory=list)
-    ytdlp: dict[str, Any] = field(default_factory=dict)
-    """`version`, `options`, `extractor`."""
 
 
 async def record_video(
@@ -96,7 +60,7 @@ async def record_video(
         client_emulation=settings.client_emulation,
         timeout=_SOCKET_SECONDS,
     )
-    inbox = _Inbox(sink, workdir, on_progress)
+    inbox = Inbox(sink, workdir, on_progress)
     result = None
     try:
         result = await run_child(
@@ -117,85 +81,6 @@ async def record_video(
         video = await asyncio.shield(asyncio.to_thread(inbox.finish))
     video.reasons += _reasons_of(result, settings, ended=inbox.ended)
     return video
-
-
-class _Inbox:
-    """What the child tells: exchanges go to the sink at once, in one thread; the rest when all is told."""
-
-    def __init__(self, sink: WarcSink, workdir: Path, on_progress: Progress) -> None:
-        self._sink, self._workdir, self._on_progress = sink, workdir, on_progress
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="video-sink")
-        self._written: list[Future[None]] = []
-        self._networks: dict[int, Network] = {}
-        self._responses: dict[int, str] = {}
-        """Record ids of the answers by the exchange's number."""
-        self._files: list[dict[str, Any]] = []
-        self._video = VideoRecord()
-        self.ended = False
-        """Whether the child said all that it had to say."""
-
-    def line(self, line: str) -> None:
-        """Take one event. Raises ValueError, KeyError for what is none."""
-        event = json.loads(line)
-        match event["event"]:
-            case "progress":
-                self._on_progress(event["text"], event["done"], event["total"])
-            case "connection":
-                self._networks[event["number"]] = decode_connection(event)
-            case "exchange":
-                network = self._networks[event["connection"]]
-                exchange = decode_exchange(event, network, self._workdir / "spool")
-                self._written.append(self._writer.submit(self._write, event["number"], exchange))
-            case "resource":
-                data = event["text"].encode("utf-8", "replace")
-                self._written.append(self._writer.submit(self._keep, event["name"], event["type"], data))
-            case "file":
-                self._files.append(event)
-            case "missing":
-                self._video.missing.append(Missing(event["url"], event["why"], CLIENT))
-            case "reason":
-                self._video.reasons.append(Reason(event["code"], event["detail"]))
-            case "end":
-                self._video.info, self._video.ytdlp = event["info"], event["ytdlp"]
-                self.ended = True
-
-    def finish(self) -> VideoRecord:
-        """Wait for the sink, then settle leftovers and files. Raises OSError."""
-        self._writer.shutdown()
-        for written in self._written:
-            written.result()
-        for exchange in salvage(self._workdir / "spool"):
-            self._sink.write_exchange(exchange)
-            self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
-        by_id = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
-        for event in self._files:
-            first, end = event["exchanges"]
-            ids = [self._responses[number] for number in range(first, end) if number in self._responses]
-            self._video.files.append(self._file(event, [by_id[one] for one in ids]))
-        return self._video
-
-    def _write(self, number: int, exchange: Exchange) -> None:
-        _, response = self._sink.write_exchange(exchange)
-        if response is not None:
-            self._responses[number] = response.id
-
-    def _keep(self, name: str, content_type: str, data: bytes) -> None:
-        self._sink.write_resource(name, content_type, data)
-
-    def _file(self, event: dict[str, Any], lines: list[dict[str, Any]]) -> MediaFile:
-        if not _FILE_NAME.fullmatch(event["name"]):
-            raise ValueError(f"{event['name']!r} is no media file")
-        path = self._workdir / "files" / event["name"]
-        tied, kind = tie(path, self._sink.path, lines), media_type(path)
-        records, role = tied.records, "original" if tied.ranges else "assembled"
-        how = f"{event['how']}, {len(records)} recorded answers"
-        if not records:
-            ref = self._sink.write_resource(f"media/{path.name}", kind, path, sha256=tied.sha256)
-            records, role, how = (ref.id,), "", f"{event['how']}, the file itself"
-            self._video.reasons.append(
-                Reason("video-not-recorded", f"{path.name} is not the bytes of recorded answers")
-            )
-        return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
 
 
 def _reasons_of(result: ChildResult | None, settings: Settings, *, ended: bool) -> list[Reason]:

@@ -7,7 +7,7 @@ stdin, one JSON object: pipelines/record/ytdlp_job.py. stdout, one JSON object a
     {"event": "connection", …}, {"event": "exchange", "number": 0, …}     pipelines/record/ytdlp_wire.py
     {"event": "progress", "text": "22 mp4", "done": 65536, "total": 102400}
     {"event": "file", "name": "1-22.mp4", "format_id": "22", "how": "https", "exchanges": [4, 10]}
-    {"event": "resource", "name": "info.json", "type": "application/json", "text": "…"}
+    {"event": "resource", "name": "info.json", "text": "…"}
     {"event": "missing", "url": "https://…", "why": "…"}
     {"event": "reason", "code": "video-cut", "detail": "…"}
     {"event": "end", "info": {…}, "ytdlp": {"version": "…", "options": {…}, "extractor": "…"}}
@@ -22,26 +22,18 @@ import json
 import os
 import signal
 import sys
-from types import FrameType
 from typing import Any, Final
 
 from pipelines.record.ytdlp_job import Job
 
 _NOT_NEEDED: Final = ("curl_cffi", "mutagen", "websockets", "secretstorage")
 """What yt-dlp would import for things that we do not let it do: impersonation, tags, sockets, browsers' cookies."""
-
-
-class StoppedError(Exception):
-    """The parent asked us to stop; what was recorded is closed properly first."""
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise StoppedError
+_GARBAGE: Final = 100_000
+"""Objects made before garbage is looked for: what yt-dlp imports is none, and looking costs 0.05 s."""
 
 
 def main() -> int:
     """Run the job on stdin; 0 when it came to an end, whatever it brought."""
-    signal.signal(signal.SIGTERM, _stop)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever prints must not disturb the events
 
@@ -53,9 +45,8 @@ def main() -> int:
         os.environ["SSL_CERT_FILE"] = job.ca_file
     for optional in () if job.client_emulation else _NOT_NEEDED:
         sys.modules[optional] = None  # type: ignore[assignment]  # yt-dlp goes on without
-    gc.set_threshold(
-        100_000
-    )  # yt-dlp's import and its 1900 patterns are no garbage: 0.05 s of looking through
+    gc.set_threshold(_GARBAGE)
+    from pipelines.record.recording import Stopped, StopSignal  # noqa: PLC0415
     from pipelines.record.ytdlp_run import Run  # noqa: PLC0415  # after the settings above, which it reads
     from pipelines.record.ytdlp_taps import refuse_other_programs  # noqa: PLC0415
     from pipelines.record.ytdlp_urls import skip_hopeless_patterns  # noqa: PLC0415
@@ -63,8 +54,10 @@ def main() -> int:
     refuse_other_programs()
     skip_hopeless_patterns()
     try:
-        Run(job, tell).run()
-    except StoppedError:
+        stop = StopSignal()
+        signal.signal(signal.SIGTERM, stop.received)
+        Run(job, tell, stop).run()
+    except Stopped:
         return 128 + signal.SIGTERM
     return 0
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, ProxyError, TransportError
+from yt_dlp.networking.exceptions import HTTPError, IncompleteRead
 from yt_dlp.socks import Socks5Error
 from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError
 
-from pipelines.record.tee import TooLargeError
+from pipelines.record.recording import TooLargeError
 from pipelines.record.ytdlp_taps import NotRecordedError
 
 _NO_VIDEO: Final = re.compile(
@@ -31,6 +31,8 @@ def reason_of(error: BaseException) -> tuple[str, str]:
         code = _code_of(one)
         if code:
             return code, detail or _line(one)
+    if any("No space left on device" in str(one) for one in chain):
+        return "disk-full", detail
     if any(_NO_VIDEO.search(str(one)) for one in chain):
         return "no-video", detail
     if any(_CUT.search(str(one)) for one in chain):
@@ -80,6 +82,3 @@ def _line(error: BaseException) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).removeprefix("ERROR:")
     text = text.partition("; please report this issue")[0]
     return " ".join(text.split())[:300] or type(error).__name__
-
-
-TRANSPORT_ERRORS: Final = (TransportError, ProxyError)

@@ -17,7 +17,7 @@ from yt_dlp.version import __version__ as ytdlp_version
 
 from pipelines.connections import lookup
 from pipelines.record.exchange import Exchange, Network
-from pipelines.record.tee import Recorder
+from pipelines.record.recording import Recorder, StopSignal
 from pipelines.record.ytdlp_errors import reason_of
 from pipelines.record.ytdlp_formats import choose_formats, needs_other_program
 from pipelines.record.ytdlp_job import Job
@@ -28,7 +28,6 @@ from pipelines.record.ytdlp_words import Log, facts_of_info
 _ENTRIES: Final = 4
 """Videos of one post that are taken; the others are named as missing."""
 _HINTS: Final = 6
-_JSON: Final = "application/json"
 _TEXT_MAX: Final = 4 << 20
 """Characters of one resource: a line to the parent has its limit."""
 _PROGRESS_SECONDS: Final = 0.25
@@ -66,15 +65,16 @@ def options_of(job: Job) -> dict[str, Any]:
 class Run:
     """One run."""
 
-    def __init__(self, job: Job, tell: Callable[..., None]) -> None:
+    def __init__(self, job: Job, tell: Callable[..., None], stop: StopSignal) -> None:
         self._job = job
-        self._tell = tell
+        self._say = tell
+        self._stop = stop
         folder = Path(job.folder)
         self._files, spool = folder / "files", folder / "spool"
         for path in (self._files, spool):
             path.mkdir()
         log = Path(job.connections)
-        self._recorder = Recorder(spool, self._give, lambda port: lookup(log, port) if job.proxy else None)
+        self._recorder = Recorder(spool, self._give, stop)
         self._connections: dict[int, Network] = {}
         self._exchanges = 0
         self._downloaded = 0
@@ -83,7 +83,9 @@ class Run:
         self._infos: list[dict[str, Any]] = []
         self._options = options_of(job)
         self._ydl = RecordingYoutubeDL(
-            {**self._options, "logger": self._log, "progress_hooks": [self._progress]}, self._recorder
+            {**self._options, "logger": self._log, "progress_hooks": [self._progress]},
+            self._recorder,
+            lambda port: lookup(log, port) if job.proxy else None,
         )
 
     def run(self) -> None:
@@ -101,8 +103,13 @@ class Run:
             for code, detail in failures if self._downloaded else failures[:1]:
                 self._tell("reason", code=code, detail=detail)
         finally:
+            self._stop.hold()
             self._recorder.end_all()
             self._finish()
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        with self._stop:  # half a line would be none
+            self._say(event, **facts)
 
     def _one(self, url: str) -> list[tuple[str, str]]:
         """Download the videos of one URL; gives the reasons why not all came."""
@@ -183,20 +190,26 @@ class Run:
         options = {k: v for k, v in self._options.items() if k not in _NOT_IN_OPTIONS}
         clean = [self._ydl.sanitize_info(info, remove_private_keys=True) for info in self._infos]
         for number, info in enumerate(clean):
-            self._resource("info.json" if number == 0 else f"info-{number + 1}.json", _JSON, _json(info))
-        self._resource("yt-dlp-options.json", _JSON, _json(options))
-        self._resource("yt-dlp.log", "text/plain; charset=utf-8", self._log.text())
+            self._resource("info.json" if number == 0 else f"info-{number + 1}.json", _json(info))
+        self._resource("yt-dlp-options.json", _json(options))
+        self._resource("yt-dlp.log", self._log.text())
         for origin, why in dict.fromkeys(self._recorder.unreached):
             self._tell("missing", url=origin, why=why)
         extractor = str(clean[0].get("extractor") or "") if clean else ""
-        ytdlp = {"version": ytdlp_version, "options": options, "extractor": extractor}
+        # No handler that impersonates is recorded yet, so none is installed, whatever was allowed.
+        ytdlp = {
+            "version": ytdlp_version,
+            "options": options,
+            "extractor": extractor,
+            "client_emulation": {"allowed": self._job.client_emulation, "tls": False},
+        }
         self._tell("end", info=facts_of_info(clean[0]) if clean else {}, ytdlp=ytdlp)
 
-    def _resource(self, name: str, kind: str, text: str) -> None:
+    def _resource(self, name: str, text: str) -> None:
         if len(text) > _TEXT_MAX:
             self._tell("missing", url=name, why=f"{len(text)} characters are too many")
         else:
-            self._tell("resource", name=name, type=kind, text=text)
+            self._tell("resource", name=name, text=text)
 
 
 def _json(value: Any) -> str:

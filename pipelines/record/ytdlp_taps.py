@@ -8,7 +8,7 @@ the taps does not fetch at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
 import urllib3
@@ -19,15 +19,22 @@ from yt_dlp.networking import _requests
 from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
 
-from pipelines.record.tee import Recorder, recording_connection
+from pipelines.record.recording import Recorder
+from pipelines.record.tee import PeerOf, recording_connection
+
+Recording = Callable[[type[Any]], type[Any]]
+"""Makes a recording subclass of a connection class."""
 
 
 class NotRecordedError(Exception):
     """A downloader would have fetched beside the recording taps, and was refused."""
 
 
-def recording_handlers(recorder: Recorder) -> dict[str, type[Any]]:
+def recording_handlers(recorder: Recorder, peer_of: PeerOf) -> dict[str, type[Any]]:
     """yt-dlp's request handlers by their key, recording on `recorder`."""
+
+    def recording(base: type[Any]) -> type[Any]:
+        return recording_connection(base, recorder, peer_of)
 
     class RecordingRequestsRH(RequestsRH):  # type: ignore[misc]  # yt-dlp has no types
         RH_KEY = RequestsRH.RH_KEY
@@ -35,7 +42,7 @@ def recording_handlers(recorder: Recorder) -> dict[str, type[Any]]:
         def _create_instance(self, **options: Any) -> Any:
             session = super()._create_instance(**options)
             for adapter in session.adapters.values():
-                _record_pools(adapter, recorder)
+                _record_pools(adapter, recording)
             return session
 
     class RecordingUrllibRH(UrllibRH):  # type: ignore[misc]
@@ -45,7 +52,7 @@ def recording_handlers(recorder: Recorder) -> dict[str, type[Any]]:
             opener = super()._create_instance(**options)
             for handler in opener.handlers:
                 if isinstance(handler, HTTPHandler):
-                    _record_handler(handler, recorder)
+                    _record_handler(handler, recording)
             return opener
 
     return {handler.RH_KEY: handler for handler in (RecordingRequestsRH, RecordingUrllibRH)}
@@ -54,8 +61,8 @@ def recording_handlers(recorder: Recorder) -> dict[str, type[Any]]:
 class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]
     """YoutubeDL whose every request is recorded."""
 
-    def __init__(self, options: dict[str, Any], recorder: Recorder) -> None:
-        self._handlers = recording_handlers(recorder)
+    def __init__(self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf) -> None:
+        self._handlers = recording_handlers(recorder, peer_of)
         super().__init__(options, auto_init="no_verbose_header")
 
     def build_request_director(self, handlers: Iterable[type[Any]], preferences: Any = None) -> Any:
@@ -74,35 +81,31 @@ def refuse_other_programs() -> None:
     RtmpFD.real_download = refuse
 
 
-def _record_pools(adapter: Any, recorder: Recorder) -> None:
+def _record_pools(adapter: Any, recording: Recording) -> None:
     """Make the pools of a requests adapter, and of the SOCKS managers it makes later, record."""
     adapter.poolmanager.pool_classes_by_scheme = _recording_pools(
-        urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool, recorder
+        urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool, recording
     )
     make_manager = adapter.proxy_manager_for
 
     def proxy_manager_for(proxy: str, **options: Any) -> Any:
         manager = make_manager(proxy, **options)
         manager.pool_classes_by_scheme = _recording_pools(
-            _requests.SocksHTTPConnectionPool, _requests.SocksHTTPSConnectionPool, recorder
+            _requests.SocksHTTPConnectionPool, _requests.SocksHTTPSConnectionPool, recording
         )
         return manager
 
     adapter.proxy_manager_for = proxy_manager_for
 
 
-def _recording_pools(plain: type[Any], secure: type[Any], recorder: Recorder) -> dict[str, type[Any]]:
+def _recording_pools(plain: type[Any], secure: type[Any], recording: Recording) -> dict[str, type[Any]]:
     return {
-        scheme: type(
-            pool.__name__, (pool,), {"ConnectionCls": recording_connection(pool.ConnectionCls, recorder)}
-        )
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": recording(pool.ConnectionCls)})
         for scheme, pool in (("http", plain), ("https", secure))
     }
 
 
-def _record_handler(handler: Any, recorder: Recorder) -> None:
+def _record_handler(handler: Any, recording: Recording) -> None:
     make_class = handler._make_conn_class  # noqa: SLF001  # yt-dlp's seam for its own proxies
 
-    handler._make_conn_class = lambda base, request: recording_connection(  # noqa: SLF001
-        make_class(base, request), recorder
-    )
+    handler._make_conn_class = lambda base, request: recording(make_class(base, request))  # noqa: SLF001

@@ -5,7 +5,7 @@ import zlib
 
 import brotli
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.record.decoding import PIECE, ContentDecoder, Dechunker, UndecodableError
@@ -24,6 +24,7 @@ def chunked(pieces: list[bytes]) -> bytes:
     return b"".join(b"%x;x=y\r\n%s\r\n" % (len(p), p) for p in pieces if p) + b"0\r\nTrailer: 1\r\n\r\n"
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300)), st.integers(1, 50))
 def test_chunk_framing_is_undone_wherever_the_wire_cuts_it(pieces: list[bytes], size: int) -> None:
     decoder = Dechunker()
@@ -32,6 +33,7 @@ def test_chunk_framing_is_undone_wherever_the_wire_cuts_it(pieces: list[bytes], 
     assert decoder.ended
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=5000),
     st.sampled_from(["gzip", "deflate", "raw", "br", "gzip, br"]),

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 from fastwarc.warc import ArchiveIterator as FastIterator
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 from warcio.checker import Checker
 
 from evidence.digests import digest_file
+from evidence.warc_check import read_warc
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.index import cdxj_of, index_path, read_index
 from pipelines.record.sink import WarcSink, trim_torn_tail
@@ -70,9 +71,11 @@ def of_type(path: Path, kind: str) -> list[tuple[dict[str, str], bytes]]:
     return [(dict(h), block) for h, block in records(path) if dict(h)["WARC-Type"] == kind]
 
 
-def assert_accepted(path: Path, capsys: pytest.CaptureFixture[str] | None = None) -> None:
-    """By `warcio check`, by fastwarc with block and payload digests, and by a walk over the members."""
+def assert_accepted(path: Path) -> None:
+    """By `warcio check`, our own strict reading, fastwarc with both digests, and a walk over the members."""
     assert Checker(Namespace(inputs=[str(path)], verbose=False)).process_all() == 0
+    with path.open("rb") as stream:
+        assert list(read_warc(stream))
     count = 0
     with path.open("rb") as stream:
         for record in FastIterator(stream, parse_http=False):
@@ -101,7 +104,7 @@ _field = st.text(
 _value = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"]), max_size=40)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(_field, _value), max_size=5),
     st.binary(max_size=3000),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.record.exchange import BodyState
@@ -24,6 +24,7 @@ def content_of(body: SpooledBody) -> bytes:
     return body.path.read_bytes() if body.path else body.data or b""
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=4000)))
 def test_digests_are_those_of_the_bytes(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]

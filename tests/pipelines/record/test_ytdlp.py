@@ -21,6 +21,7 @@ from fastwarc.warc import ArchiveIterator as FastIterator
 from warcio.archiveiterator import ArchiveIterator
 from warcio.checker import Checker
 
+from evidence.warc_check import read_warc
 from pipelines.children import make_workdir
 from pipelines.guard import Resolver, Tunnel
 from pipelines.record.rebuild import rebuild_media
@@ -107,6 +108,8 @@ class Recorder:
 
 def assert_accepted(path: Path) -> None:
     assert Checker(Namespace(inputs=[str(path)], verbose=False)).process_all() == 0
+    with path.open("rb") as stream:
+        assert list(read_warc(stream))
     with path.open("rb") as stream:
         assert all(
             record.verify_block_digest(consume=True) for record in FastIterator(stream, parse_http=False)

@@ -10,7 +10,7 @@ from yt_dlp.socks import Socks5Error
 from yt_dlp.utils import ContentTooShortError, DownloadError, ExtractorError, UnsupportedError
 
 from evidence.reasons import SHORTCOMINGS, Reason
-from pipelines.record.tee import TooLargeError
+from pipelines.record.recording import TooLargeError
 from pipelines.record.ytdlp_errors import reason_of
 from pipelines.record.ytdlp_taps import NotRecordedError
 
@@ -40,6 +40,7 @@ def wrapped(error: Exception) -> DownloadError:
         (wrapped(TooLargeError("9 bytes announced, 5 allowed")), "video-too-large"),
         (OSError(errno.EFBIG, "File too large"), "video-too-large"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
+        (DownloadError("unable to write data: [Errno 28] No space left on device"), "disk-full"),
         (NotRecordedError("rtmp"), "video-not-recorded"),
         (ExtractorError("something else"), "video-failed"),
     ],
