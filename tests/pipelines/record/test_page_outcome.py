@@ -52,7 +52,7 @@ def test_what_the_browser_says_becomes_a_reason_of_the_closed_list(error, code):
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(200, None), (304, None), (401, "http-401"), (403, "http-403"), (404, None), (410, None), (418, "http-4xx"),
+    [(200, None), (401, "http-401"), (403, "http-403"), (404, None), (410, None), (418, "http-4xx"),
      (429, "http-429"), (500, "http-5xx"), (599, "http-5xx")],
 )  # fmt: skip
 def test_a_status_decides_whatever_else_the_browser_says(status, code):
