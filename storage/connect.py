@@ -28,6 +28,10 @@ from storage.s3_client import S3Endpoint
 from storage.s3_errors import code_of, status_of
 from storage.settings import Settings
 
+FIRST_CONTACT: Final = 10.0
+"""Seconds for which a store is tried that never answered yet: a wrong address is told soon."""
+PATIENCE: Final = 60.0
+"""Seconds for which a request is tried again once the store has answered: it may be restarting."""
 PROBED_FOR: Final = 24 * 3600
 """Seconds for which what a probe found is believed; `akashi doctor` probes anew each time."""
 
@@ -47,12 +51,14 @@ def open_store(settings: Settings) -> S3Store:
         settings.store_bucket,
         retention=timedelta(days=settings.store_retention_days),
         compliance=settings.store_profile == "legal",
+        patience=FIRST_CONTACT,
         revive=embedded.start if embedded else None,
         release=embedded.release if embedded else None,
     )
     _ensure_bucket(store, settings.store_region)
     store.abilities = _known_abilities(store, settings.home.root / "probe.json")
     _refuse_lacking(store)
+    store.patience = PATIENCE
     return store
 
 

@@ -92,7 +92,7 @@ class EmbeddedStore:
         self._files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = open_lock(self._files.in_use)
         try:
-            if not try_lock(descriptor):
+            if not try_lock(descriptor, patience=1.0):
                 raise StoreUnavailableError(
                     "another process is using the embedded store",
                     next="wait for its captures, then try again",
@@ -125,7 +125,7 @@ class EmbeddedStore:
             write_security(self._files.root)
             descriptor = open_lock(self._files.lock)
             try:
-                if not try_lock(descriptor):
+                if not try_lock(descriptor, patience=1.0):
                     raise StoreUnavailableError("a server that was never ready still runs", next="try again")
                 launch(self._files, descriptor)
             finally:

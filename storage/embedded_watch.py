@@ -2,18 +2,21 @@
 
 It takes the `in-use` lock alone, which no user's shared lock allows, and stops the server only
 while holding it: a server in use is never stopped, and a user who comes then waits and starts it
-anew. If the watcher is killed the server merely stays up until `akashi store stop`.
+anew. A server whose folder was removed is stopped too. If the watcher is killed the server merely
+stays up until `akashi store stop`.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from storage.locks import open_lock, try_lock
+from storage.locks import holds_another, open_lock, try_lock
 from storage.weed import WeedFiles, terminate
 
 _LOOKS: Final = 5.0
@@ -22,15 +25,22 @@ _LOOKS: Final = 5.0
 
 def watch(files: WeedFiles, idle_seconds: float) -> None:
     """Return when the server is gone, stopped here or not, or when another watcher is at work."""
-    alone = open_lock(files.root / "watch.lock")
+    alone, server = open_lock(files.root / "watch.lock"), open_lock(files.lock)
     try:
         if not try_lock(alone):
             return
-        last_seen = time.time()
-        while files.running():
+        last_seen, pid = time.time(), files.pid
+        while holds_another(server):
+            if not files.root.is_dir():
+                if pid:  # nobody can find it again, nothing is left to save, and it would not end by itself
+                    os.kill(pid, signal.SIGKILL)
+                return
+            pid = files.pid or pid
+            with suppress(FileNotFoundError):  # the folder is being removed: the next round sees it
+                last_seen = _look(files, last_seen, idle_seconds)
             time.sleep(min(_LOOKS, idle_seconds / 4))
-            last_seen = _look(files, last_seen, idle_seconds)
     finally:
+        os.close(server)
         os.close(alone)
 
 

@@ -12,8 +12,8 @@ ours are adopted. A rival's are not: LedgerFencedError, and nothing is ever renu
 raised may still be in the log later; `entries_of` settles that before it answers.
 
 What fails and what follows: a segment's put: the append raises, its entry is published by the next.
-A checkpoint's or the pointer's put: the append stands, the next append or open signs again. A
-checkpoint that contradicts what was signed before: fatal.
+A checkpoint's put: the append stands, the next append or open signs again. The pointer's: it comes
+with the next checkpoint. A checkpoint that contradicts what was signed before: fatal.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,22 +15,38 @@ def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def try_lock(descriptor: int) -> bool:
-    """Take the lock alone, at once; False if anybody holds it, in this process or another."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def try_lock(descriptor: int, patience: float = 0.0) -> bool:
+    """Take the lock alone; False if anybody holds it, in this process or another.
+
+    `patience` (seconds) outlasts those who only look whether it is held: they hold it for a moment.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def is_held(path: Path) -> bool:
     """Whether anybody holds the lock now."""
     descriptor = open_lock(path)
     try:
-        return not try_lock(descriptor)
+        return holds_another(descriptor)
     finally:
         os.close(descriptor)
+
+
+def holds_another(descriptor: int) -> bool:
+    """Whether anybody else holds the lock of this descriptor, even if its file was removed."""
+    if not try_lock(descriptor):
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
 
 
 @contextmanager

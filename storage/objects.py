@@ -71,7 +71,11 @@ class ObjectSource(Protocol):
     """Objects that can be listed and read: all that an audit needs."""
 
     def list(self, prefix: str) -> Iterator[ObjectHead]:
-        """Every object whose key starts with `prefix`, in the byte order of keys; `version` may be empty."""
+        """Every object whose key starts with `prefix`, in the byte order of keys; `version` may be empty.
+
+        SeaweedFS goes folder by folder, which is the same for docs/formats/store.md's keys, where no
+        folder's name begins with another's and no key is also a folder.
+        """
         ...
 
     def head(self, key: str) -> ObjectHead | None:

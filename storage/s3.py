@@ -60,7 +60,7 @@ class S3Store:
         single_put: int = 4 * GIB,
         part_size: int = 64 << 20,
     ) -> None:
-        """Nothing is sent yet; `patience` is in seconds, `single_put` and `part_size` in bytes."""
+        """Nothing is sent yet; `patience` (seconds) is how long a request is tried again, sizes are in bytes."""
         self.endpoint = endpoint
         self.bucket = bucket
         self.abilities = abilities or Abilities()
@@ -68,7 +68,7 @@ class S3Store:
         self.client: S3Client = make_client(endpoint)
         self._retention = retention
         self._mode = "COMPLIANCE" if compliance else "GOVERNANCE"
-        self._patience = patience
+        self.patience = patience
         self._revive = revive
         self._release = release
         self._single_put = single_put
@@ -201,7 +201,7 @@ class S3Store:
 
         Raises StoreUnavailableError saying what could not be done and what to do about it.
         """
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self.patience
         pause = 0.1
         while True:
             try:

@@ -132,3 +132,10 @@ def test_a_store_behind_tls_is_reached_when_its_authority_is_known_and_refused_o
         assert store.read("crawls/a") == data
         assert store.custody()["endpoint_kind"] == "configured"
         store.close()
+
+
+def test_a_store_that_never_answers_is_told_soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connect, "FIRST_CONTACT", 0.2)
+    with pytest.raises(StoreUnavailableError, match=r"cannot open the bucket \S+: Could not connect") as told:
+        open_store(replace(settings, store_endpoint="http://127.0.0.1:9"))
+    assert told.value.next

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -22,6 +23,7 @@ from storage import weed
 from storage.connect import open_store
 from storage.embedded import EmbeddedStore
 from storage.home import Home
+from storage.locks import is_held
 from storage.private_file import write_private
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
@@ -170,6 +172,16 @@ def test_an_idle_server_is_stopped_but_never_one_in_use(home: Home) -> None:
     embedded.release()
     wait_until(lambda: not embedded.status()["running"])
     assert "data" in {path.name for path in home.store.iterdir()}
+
+
+def test_a_server_whose_home_was_removed_ends(home: Home) -> None:
+    embedded = EmbeddedStore(home, idle_seconds=1.0)
+    embedded.start()
+    pid = embedded.status()["pid"]
+    wait_until(lambda: is_held(home.store / "watch.lock"))
+    embedded.release()
+    shutil.rmtree(home.root)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_ports_taken_by_another_program_are_given_up(home: Home, embedded: EmbeddedStore) -> None:

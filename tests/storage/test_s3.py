@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         peaks.append(int(said))
     small, large = peaks
     assert large < small + 20 * 1024, f"{small} KiB for 1 MiB, {large} KiB for 200 MiB"
+
+
+def test_a_listing_goes_on_over_pages(store: S3Store) -> None:
+    folders = ("captures/2026/11/22/A", "captures/2026/11/23/A", "captures/2026/11/23/B")
+    keys = [f"{folder}/{name}" for folder in folders for name in ("akashi-1.warc.gz", "manifest.json")]
+    keys += [f"ledger/segments/{number:012d}" for number in range(5)]
+    for key in keys:
+        store.put_once(key, b"", digest_bytes(b""), content_type="text/plain")
+    store.replace("ledger/checkpoint", b"")
+    keys = sorted([*keys, "ledger/checkpoint"])
+    real = store.client.list_objects_v2
+    store.client.list_objects_v2 = partial(real, MaxKeys=2)  # type: ignore[method-assign]
+    assert [head.key for head in store.list("")] == keys
+    assert [head.key for head in store.list("captures/2026/11/23/")] == keys[2:6]
