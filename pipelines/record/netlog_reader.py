@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.record.exchange import Exchange
-from pipelines.record.netlog import Constants, NetLogError
+from pipelines.record.netlog import Constants
 from pipelines.record.netlog_draft import SpoolMaker
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_sockets import Peer
@@ -50,7 +50,7 @@ class NetLogReader:
         self.assembler: Assembler | None = None
         self.client: dict[str, Any] = {}
         """`constants.clientInfo` of the browser that writes."""
-        self.failure: NetLogError | OSError | None = None
+        self.failure: Exception | None = None
         """What ended the recording early; the rest of the log was read and dropped."""
 
     def start(self) -> None:
@@ -70,7 +70,7 @@ class NetLogReader:
     def finish(self, why: str) -> None:
         """Wait until the log is read to its end, the browser being gone; what is open is cut short by `why`.
 
-        Raises NetLogError, OSError: what ended the recording early.
+        Raises what ended the recording early: NetLogError, OSError, or whatever `emit` raised.
         """
         self._why = why
         self._over.set()
@@ -82,20 +82,18 @@ class NetLogReader:
             raise self.failure
 
     def _run(self) -> None:
-        try:
-            if not self._wait_for_writer():
-                return
-            with os.fdopen(self._fd, "rb", buffering=_PIPE, closefd=False) as log:
-                try:
-                    self._read(log)
-                except (NetLogError, OSError) as error:
-                    self.failure = error
-                    while log.read(_PIPE):  # a browser must not hang on a full FIFO
-                        pass
-            if self.assembler is not None and self.failure is None:
-                self.assembler.close(self._why or "disconnect: the browser closed")
-        except (NetLogError, OSError) as error:
-            self.failure = self.failure or error
+        if not self._wait_for_writer():
+            return
+        with os.fdopen(self._fd, "rb", buffering=_PIPE, closefd=False) as log:
+            try:
+                self._read(log)
+                if self.assembler is not None:
+                    self._over.wait()  # `finish` says why what is open was cut short
+                    self.assembler.close(self._why)
+            except Exception as error:  # noqa: BLE001  # the thread's edge: `finish` raises it again
+                self.failure = error
+                while log.read(_PIPE):  # a browser must not hang on a full FIFO
+                    pass
 
     def _wait_for_writer(self) -> bool:
         poll = select.poll()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -187,7 +188,7 @@ def test_the_facts_of_the_page_are_read_where_they_are_displayed(post, site):
     [
         (names.UNKNOWN, "dns-failed"),
         (names.SELF_SIGNED, "tls-failed"),
-        (names.EXPIRED, "tls-failed"),
+        pytest.param(names.EXPIRED, "tls-failed", marks=pytest.mark.slow),
         (names.WRONG_NAME, "tls-failed"),
         (names.PRIVATE, "address-refused"),
     ],
@@ -371,6 +372,18 @@ def test_the_browser_dies_with_us(site, folder):
         time.sleep(0.05)
     assert processes_with(str(folder)) == []
     assert len(exchanges_of(folder)) >= 8
+
+
+def test_a_full_disk_ends_the_recording_and_the_browser(site, folder, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipelines.record.sink.WarcSink.write_exchange", full)
+    began = time.monotonic()
+    with pytest.raises(OSError, match="No space left"):
+        page_of(site.url("/post/1"), folder)
+    assert time.monotonic() - began < 20
+    assert processes_with(str(folder)) == []
 
 
 def test_a_missing_chromium_is_one_line_with_the_next_step(site, folder, monkeypatch):
