@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from types import FrameType
@@ -52,11 +53,16 @@ class EvidenceRequired:
 
 
 class Interrupts:
-    """Ctrl-C and SIGTERM first stop the recording, then go on to Scrapy's own handler."""
+    """Ctrl-C and SIGTERM: recording stops, captures under way are closed, then Scrapy stops its way.
+
+    Scrapy must hear of it only when no item is under way: asked to stop while an item of a spider's
+    `start()` is in the pipelines, it waits for ever. A second signal goes to Scrapy at once.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         self.workshop = Workshop.of(crawler)
         self.previous: dict[int, Any] = {}
+        self.stopping: asyncio.Task[None] | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -68,6 +74,7 @@ class Interrupts:
 
     async def engine_started(self) -> None:
         """Stand before Scrapy's handlers."""
+        self.loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             self.previous[number] = signal.signal(number, self.handle)
 
@@ -77,8 +84,18 @@ class Interrupts:
             signal.signal(number, handler)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Stop recording; what was recorded is sealed, preserved and proved. A second time, Scrapy forces."""
+        """The signal handler, which may do little: the loop does the rest."""
+        if self.stopping is None:
+            self.loop.call_soon_threadsafe(self._stop, number)
+        else:
+            self.previous[number](number, frame)
+
+    def _stop(self, number: int) -> None:
         self.workshop.interrupt()
-        previous = self.previous[number]
-        if callable(previous):
-            previous(number, frame)
+        self.stopping = asyncio.ensure_future(self._tell_scrapy(number))
+
+    async def _tell_scrapy(self, number: int) -> None:
+        while self.workshop.items:  # noqa: ASYNC110 - a count that many places change, watched for a second at most
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # the last item's way out of Scrapy
+        self.previous[number](number, None)

@@ -51,6 +51,8 @@ class Workshop:
         self.listener: Listener = to_log
         self.interrupted = False
         self.under_way: dict[int, Capture] = {}
+        self.items = 0
+        """Items between admit and their way out, waiting ones too."""
 
     @classmethod
     def of(cls, crawler: Crawler) -> Workshop:
@@ -100,8 +102,9 @@ class Workshop:
 
     def leave(self, candidate: Candidate) -> None:
         """Make room for the next capture."""
-        if self.under_way.pop(id(candidate), None) is not None:
-            self.room.release()
+        self.under_way.pop(id(candidate))
+        self.room.release()
+        self.items -= 1
 
 
 _WORKSHOPS: WeakKeyDictionary[Crawler, Workshop] = WeakKeyDictionary()
@@ -130,23 +133,25 @@ class AdmitPipeline(StepPipeline):
 
     async def process_item(self, item: Candidate) -> Candidate:
         """Admit one candidate; waits for room, so that captures at once stay bounded."""
+        self.workshop.items += 1
         await self.workshop.room.acquire()
+        admitted = False
         try:
             runtime = await self.workshop.open()
             runtime.listener(item.url, "admit", "checking address, scope and robots.txt")
             self.workshop.under_way[id(item)] = await admit(item, runtime, self._fetch_robots())
+            admitted = True
         except steps.UNREACHABLE as error:
-            self.workshop.room.release()
             self.workshop.stop(error)
             raise Refused(item.url, error) from error
         except (RefusedError, UsageError) as error:
-            self.workshop.room.release()
             code = error.code if isinstance(error, RefusedError) else "usage"
             item.reasons = [{"code": code, "detail": error.detail}]
             raise Refused(item.url, error) from error
-        except BaseException:
-            self.workshop.room.release()
-            raise
+        finally:
+            if not admitted:
+                self.workshop.items -= 1
+                self.workshop.room.release()
         return item
 
     def _fetch_robots(self) -> Fetch:
