@@ -271,7 +271,9 @@ class Assembler:
     def _settle(self, draft: Draft) -> None:
         if draft.request_done and (draft.whole or draft.wire_done or draft.error):
             what = (
-                f"the browser's request ended with {draft.error}" if draft.error else "the connection ended"
+                f"the browser's request ended with {draft.error}"
+                if draft.error
+                else "the connection was closed before the end"
             )
             self._finish(draft, f"disconnect: {what}")
 
