@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evidence.audit import Expectations
 from evidence.errors import UsageError
 from evidence.manifest import parse_manifest
 from storage.catalogue import Catalogue
@@ -36,18 +35,8 @@ class Archive:
         ledger = Ledger(settings.home, store, keyring)
         ledger.open()
         catalogue = Catalogue(settings.home)
-        if catalogue.is_behind(ledger):
-            catalogue.rebuild(store, ledger.entries())
+        catalogue.follow(store, ledger)
         return cls(settings, store, keyring, ledger, catalogue)
-
-    def expectations(self) -> Expectations:
-        """What an audit compares with: our own log key, and the last size and root that it signed."""
-        remembered = self.keyring.remembered()
-        return Expectations(
-            vkeys=(self.keyring.log.verifier,),
-            size=remembered.size if remembered else None,
-            root=remembered.root if remembered else None,
-        )
 
     def find(self, capture: str) -> dict[str, Any]:
         """The catalogue's row of one capture, by its id or an unambiguous beginning. Raises UsageError."""

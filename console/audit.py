@@ -34,7 +34,7 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi audit --copy DIR           the copy
     """
     archive = Archive.open()
-    expected = archive.expectations()  # before the audit reads anything: the log grows meanwhile
+    expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
     report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)
     for finding in report.findings:
         if as_json:

@@ -56,7 +56,9 @@ class Runtime:
         keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
         ledger = Ledger(settings.home, store, keyring)
         ledger.open()
-        return cls(settings, options, store, keyring, ledger, Catalogue(settings.home), listener)
+        catalogue = Catalogue(settings.home)
+        catalogue.follow(store, ledger)
+        return cls(settings, options, store, keyring, ledger, catalogue, listener)
 
 
 async def in_thread(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
