@@ -52,8 +52,13 @@ def same(served: ServedExchange, recorded: Recorded) -> bool:
         served.request_head == recorded.request_head
         and served.request_body == recorded.request_body
         and served.response_head == recorded.response_head
-        and (recorded.response_body == body if served.completed else body.startswith(recorded.response_body))
+        and (recorded.response_body == body or (cut(served, recorded) and body.startswith(recorded.response_body)))
     )
+
+
+def cut(served: ServedExchange, recorded: Recorded) -> bool:
+    """Whether the client left early: a player that has seen enough. The record must say so itself."""
+    return "WARC-Truncated" in recorded.headers or not served.completed
 
 
 def explain(served: ServedExchange, near: list[Recorded]) -> str:
