@@ -18,7 +18,11 @@ _NO_VIDEO: Final = re.compile(
     r"No video formats found|Unsupported URL|no video|Requested format is not available|no media found",
     re.IGNORECASE,
 )
-_CUT: Final = re.compile(r"more expected|content too short|bytes read|fragment \d+ not found", re.IGNORECASE)
+_CUT: Final = re.compile(
+    r"more expected|content too short|bytes read|fragment \d+ not found|connection (?:aborted|broken|reset)|"
+    r"reset by peer|read timed out|EOF occurred|without response",
+    re.IGNORECASE,
+)
 _NOT_ALLOWED: Final = 2
 """RFC 1928 §6: the tunnel's answer for an address that is not public."""
 

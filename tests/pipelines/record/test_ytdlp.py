@@ -50,6 +50,18 @@ class Recorded:
     def codes(self) -> list[str]:
         return [reason.code for reason in self.video.reasons]
 
+    def why(self) -> str:
+        """For a test that fails: what the recording itself says went wrong."""
+        facts = [
+            json.loads(b) for h, b in self.records("metadata") if h["Content-Type"] == "application/json"
+        ]
+        said = [
+            block.decode() for h, block in self.records("resource") if h["WARC-Target-URI"].endswith(".log")
+        ]
+        return "\n".join(
+            [str(self.video.reasons), *(f"{f['url']}: {f['error'] or f['body']}" for f in facts), *said]
+        )
+
     def records(self, kind: str) -> list[tuple[dict[str, str], bytes]]:
         with self.sink.path.open("rb") as stream:
             return [
@@ -134,24 +146,29 @@ def record(folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> Recorde
 
 def assert_same_as_served(got: Recorded) -> None:
     """Every exchange of the log is in the WARC, in order, byte for byte, with the connection's facts."""
-    requests, responses = got.records("request"), got.records("response")
+    requests = got.records("request")
+    responses = {h["WARC-Record-ID"]: (h, block) for h, block in got.records("response")}
     facts = [json.loads(b) for h, b in got.records("metadata") if h["Content-Type"] == "application/json"]
-    assert len(requests) == len(responses) == len(got.served) == len(facts) > 0
-    for served, (asked, request), (answered, response), fact in zip(
-        got.served, requests, responses, facts, strict=True
-    ):
-        assert asked["WARC-Target-URI"] == answered["WARC-Target-URI"] == served.url
+    assert len(requests) == len(got.served) == len(facts) > 0
+    for served, (asked, request), fact in zip(got.served, requests, facts, strict=True):
+        assert asked["WARC-Target-URI"] == served.url
         assert request == served.request_head + served.request_body
-        body = served.body_bytes()
+        assert asked["WARC-IP-Address"] == "127.0.0.1"
+        assert (fact["tls"], fact["cipher"]) == (served.tls.replace("TLSv", "tls/"), served.cipher)
+        assert (fact["port"], fact["dns"]) == (served.port, ["127.0.0.1"])
+        if "WARC-Concurrent-To" not in asked:  # the connection was reset before anything could be read
+            assert fact["error"]
+            assert not served.completed
+            continue
+        answered, response = responses.pop(asked["WARC-Concurrent-To"])
+        assert answered["WARC-Target-URI"] == served.url
+        assert answered["WARC-IP-Address"] == "127.0.0.1"
         if served.completed and "WARC-Truncated" not in answered:
-            assert response == served.response_head + body
+            assert response == served.response_head + served.body_bytes()
         else:
             assert answered["WARC-Truncated"]
-            assert (served.response_head + body).startswith(response)
-        assert answered["WARC-IP-Address"] == asked["WARC-IP-Address"] == "127.0.0.1"
-        assert (fact["tls"], fact["cipher"]) == (served.tls.replace("TLSv", "tls/"), served.cipher)
-        assert fact["port"] == served.port
-        assert fact["dns"] == ["127.0.0.1"]
+            assert (served.response_head + served.body_bytes()).startswith(response)
+    assert not responses
 
 
 def test_an_mp4_is_one_original_and_every_byte_of_its_exchanges_is_kept(
@@ -160,12 +177,13 @@ def test_an_mp4_is_one_original_and_every_byte_of_its_exchanges_is_kept(
     said: list[tuple[str, int, int]] = []
     got = record(site.url("/post/1"), on_progress=lambda *facts: said.append(facts))
     assert_same_as_served(got)
+    assert len(got.video.files) == 1, got.why()
     (file,) = got.video.files
     clip = media.read("one.mp4")
     assert (file.role, file.type, file.size) == ("original", "video/mp4", len(clip))
     assert file.path.read_bytes() == clip
     assert file.sha256 == hashlib.sha256(clip).hexdigest()
-    assert got.video.reasons == []
+    assert got.video.reasons == [], got.why()
     assert got.video.missing == []
     assert got.video.ytdlp["version"] == "2026.10.26"
     assert "星ねこ" in got.video.info["title"]
@@ -185,7 +203,7 @@ def test_certificates_are_kept_as_sent(record: Recorder, site: Site) -> None:
 
 def test_what_ytdlp_understood_was_told_and_said_is_in_the_warc(record: Recorder, site: Site) -> None:
     got = record(site.url("/direct.mp4"))
-    assert got.video.reasons == []
+    assert got.video.reasons == [], got.why()
     kept = {h["WARC-Target-URI"].rpartition(":")[2]: block for h, block in got.records("resource")}
     assert set(kept) == {"info.json", "yt-dlp-options.json", "yt-dlp.log"}
     assert json.loads(kept["info.json"])["webpage_url"] == site.url("/direct.mp4")
@@ -196,6 +214,7 @@ def test_what_ytdlp_understood_was_told_and_said_is_in_the_warc(record: Recorder
 def test_hls_is_assembled_from_its_segments_in_order(record: Recorder, site: Site, media: Media) -> None:
     got = record(site.url("/post/hls"))
     assert_same_as_served(got)
+    assert len(got.video.files) == 1, got.why()
     (file,) = got.video.files
     assert (file.role, file.type) == ("assembled", "video/mp2t")
     by_id = {h["WARC-Record-ID"]: h["WARC-Target-URI"] for h, _ in got.records("response")}
@@ -219,7 +238,7 @@ def test_a_hint_leads_to_the_video_where_the_page_does_not(record: Recorder, sit
     got = record(site.url("/post/novideo"), hints=("javascript:void(0)", site.url("/direct.mp4")))
     assert_same_as_served(got)
     assert len(got.video.files) == 1
-    assert got.video.reasons == []
+    assert got.video.reasons == [], got.why()
 
 
 @pytest.mark.parametrize(
@@ -235,7 +254,7 @@ def test_why_there_is_no_video_is_named_and_what_came_is_kept(
     record: Recorder, site: Site, path: str, code: str, settings: dict[str, Any]
 ) -> None:
     got = record(site.url(path), **settings)
-    assert got.codes() == [code]
+    assert got.codes() == [code], got.why()
     assert got.video.files == []
     assert_same_as_served(got)
     assert got.sink.path.stat().st_size < 2_000_000
@@ -366,10 +385,11 @@ def test_however_it_is_served_the_file_is_an_original(
     record, origin = odd
     got = record(origin + path)
     assert_same_as_served(got)
+    assert len(got.video.files) == 1, got.why()
     (file,) = got.video.files
     assert file.path.read_bytes() == media.read("two.mp4")
     assert (file.role, len(file.records)) == ("original", answers)
-    assert got.video.reasons == []
+    assert got.video.reasons == [], got.why()
     rebuild_media(got.sink.path, file.records, record.folder / "again.mp4")
     assert (record.folder / "again.mp4").read_bytes() == media.read("two.mp4")
 

@@ -41,6 +41,10 @@ def wrapped(error: Exception) -> DownloadError:
         (OSError(errno.EFBIG, "File too large"), "video-too-large"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
         (DownloadError("unable to write data: [Errno 28] No space left on device"), "disk-full"),
+        (
+            DownloadError("Got error: ('Connection aborted.', ConnectionResetError(104, 'reset'))"),
+            "video-cut",
+        ),
         (NotRecordedError("rtmp"), "video-not-recorded"),
         (ExtractorError("something else"), "video-failed"),
     ],
