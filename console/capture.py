@@ -130,7 +130,8 @@ class Results:
         if self.as_json:
             emit(as_json(item, error))
         elif error is not None:
-            say(f"{item.url}\n  refused: {error.detail}" + (f"\n  next: {error.next}" if error.next else ""))
+            verb = "refused" if isinstance(error, RefusedError) else "not done"
+            say(f"{item.url}\n  {verb}: {error.detail}" + (f"\n  next: {error.next}" if error.next else ""))
         else:
             say(for_people(item))
             sys.stderr.flush()

@@ -15,6 +15,7 @@ closing entry is in the ledger.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -34,6 +35,8 @@ from evidence.reasons import Outcome, Reason, outcome_of
 from pipelines.candidate import Candidate
 
 STATE: Final = "state.json"
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when a disk has no room left."""
 
 
 @dataclass
@@ -157,7 +160,10 @@ class Capture:
         return any(s["name"] == name and s["ended"] and s["outcome"] != "unfinished" for s in self.steps)
 
     def save(self) -> None:
-        """Write state.json whole and durably: a reader sees the old one or the new one."""
+        """Write state.json whole and durably: a reader sees the old one or the new one.
+
+        On a full disk the children's folder makes room: what counts of it is in the WARC. Raises OSError.
+        """
         state = {
             "candidate": vars(self.candidate),
             "facts": self.facts,
@@ -166,12 +172,14 @@ class Capture:
             "started": self.started.isoformat(),
             "steps": self.steps,
         }
-        temporary = self.folder / f"{STATE}.new"
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(state, stream, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.folder / STATE)
+        text = json.dumps(state, ensure_ascii=False)
+        try:
+            _write_durably(self.folder / STATE, text)
+        except OSError as error:
+            if error.errno not in FULL or not self.work.exists():
+                raise
+            shutil.rmtree(self.work)
+            _write_durably(self.folder / STATE, text)
 
     def discard(self) -> None:
         """Drop the local folder. Only after every object was read back and the entry is in the ledger."""
@@ -183,6 +191,15 @@ class Capture:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def _write_durably(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
 
 
 @cache

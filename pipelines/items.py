@@ -11,7 +11,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 from scrapy.utils.misc import load_object
 
-from evidence.errors import AkashiError, RefusedError, UsageError
+from evidence.errors import AkashiError, RefusedError, StoreUnavailableError, UsageError
 from pipelines import steps
 from pipelines.admit import admit
 from pipelines.candidate import Candidate
@@ -144,6 +144,12 @@ class AdmitPipeline(StepPipeline):
         except steps.UNREACHABLE as error:
             self.workshop.stop(error)
             raise Refused(item.url, error) from error
+        except OSError as error:
+            broken = StoreUnavailableError(
+                f"the spool: {error}", next="make room or mend the disk, then try again"
+            )
+            self.workshop.stop(broken)
+            raise Refused(item.url, broken) from error
         except (RefusedError, UsageError) as error:
             code = error.code if isinstance(error, RefusedError) else "usage"
             item.reasons = [{"code": code, "detail": error.detail}]

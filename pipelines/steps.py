@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Final
 
 from evidence.errors import LedgerUnavailableError, StoreUnavailableError
 from evidence.reasons import Reason
-from pipelines.capture import Capture
+from pipelines.capture import FULL, Capture
 from pipelines.inspect import inspect
 from pipelines.page import record_the_page
 from pipelines.preserve import preserve
@@ -61,9 +60,15 @@ async def run_step(step: Step, capture: Capture, runtime: Runtime) -> None:
     if capture.did(step.name):
         return
     if not step.recording:
-        with capture.step(step.name) as conclude:
-            runtime.listener(capture.candidate.url, step.name, step.title)
-            conclude("done", await step.run(capture, runtime))
+        try:
+            with capture.step(step.name) as conclude:
+                runtime.listener(capture.candidate.url, step.name, step.title)
+                conclude("done", await step.run(capture, runtime))
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{step.name}: {error}",
+                next="make room or mend the disk; the next start finishes this capture",
+            ) from error
         return
     if capture.failed:
         return
@@ -75,8 +80,8 @@ async def run_step(step: Step, capture: Capture, runtime: Runtime) -> None:
             conclude("interrupted", "stopped by a signal")
             capture.fail(Reason("interrupted", f"stopped by a signal during {step.name}"))
         except OSError as error:
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            _failed(step, capture, Reason("disk-full" if full else "step-failed", f"{step.name}: {error}"))
+            code = "disk-full" if error.errno in FULL else "step-failed"
+            _failed(step, capture, Reason(code, f"{step.name}: {error}"))
             conclude("failed", str(error))
         except Exception as error:  # the edge of a capture: whatever a step raises is named, closed, proved
             log.exception("%s of %s", step.name, capture.id)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,29 +151,25 @@ def read_records(warc: Path, kind: str) -> list[tuple[dict[str, str], bytes]]:
 
 @pytest.fixture(scope="session")
 def archive(site: Site) -> Iterator[Archive]:
-    with fresh_archive(site) as made:
+    with fresh_home(site.environment()) as made:
         yield made
 
 
 @pytest.fixture
 def own_archive(site: Site) -> Iterator[Archive]:
     """An archive that a test may break."""
-    with fresh_archive(site) as made:
+    with fresh_home(site.environment()) as made:
         yield made
 
 
-class fresh_archive:  # noqa: N801 - used as a function
-    """A home under /var/tmp (the children's user can walk there), its store stopped at the end."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-
-    def __enter__(self) -> Archive:
-        self.folder = Path(tempfile.mkdtemp(prefix="akashi-e2e-", dir="/var/tmp"))
-        self.folder.chmod(0o711)
-        self.archive = Archive(self.folder / "home", self.site.environment())
-        return self.archive
-
-    def __exit__(self, *_: object) -> None:
-        self.archive.run("akashi", "store", "stop")
-        shutil.rmtree(self.folder, ignore_errors=True)
+@contextmanager
+def fresh_home(environment: dict[str, str]) -> Iterator[Archive]:
+    """A home under /var/tmp, where the children's user can walk; its store is stopped at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="akashi-e2e-", dir="/var/tmp"))
+    folder.chmod(0o711)
+    archive = Archive(folder / "home", environment)
+    try:
+        yield archive
+    finally:
+        archive.run("akashi", "store", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
