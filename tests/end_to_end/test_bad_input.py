@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,19 @@ def test_help_of_every_command_has_an_example(archive):
 def test_version_is_told(archive):
     done = archive.run("akashi", "--version")
     assert done.stdout.startswith("akashi 0.")
+
+
+def test_a_full_disk_closes_the_capture_and_the_next_one_goes_on(site, own_archive):
+    spool = own_archive.home / "spool"
+    spool.mkdir(parents=True)
+    own_archive.home.chmod(0o711)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=711", "tmpfs", spool], check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        result = own_archive.capture(site.url("/post/big?mb=20"), code=4)
+        assert result["reasons"][0]["code"] == "disk-full"
+        own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
+        assert own_archive.run("akashi", "audit").returncode == 0
+    finally:
+        subprocess.run(["umount", "-l", spool], check=True)

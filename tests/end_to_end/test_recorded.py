@@ -52,7 +52,10 @@ def same(served: ServedExchange, recorded: Recorded) -> bool:
         served.request_head == recorded.request_head
         and served.request_body == recorded.request_body
         and served.response_head == recorded.response_head
-        and (recorded.response_body == body or (cut(served, recorded) and body.startswith(recorded.response_body)))
+        and (
+            recorded.response_body == body
+            or (cut(served, recorded) and body.startswith(recorded.response_body))
+        )
     )
 
 
