@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings as ScrapySettings
 
-from console.output import emit, human_size, json_option, say
+from console.output import emit, human_size, json_option
 from console.progress import Watcher
 from crawler.spiders.seed import SeedSpider, read_list
 from evidence.errors import AkashiError, CaptureFailedError, RefusedError, UsageError
@@ -54,10 +54,10 @@ def command(urls: tuple[str, ...], source: str | None, *, as_json: bool, **optio
         parse_url(url)  # a malformed one: nothing at all is fetched
     settings = _scrapy_settings(options)
     options_from(settings, Settings.load())  # what is wrong with them is told before anything is fetched
-    results = Results(wanted, as_json=as_json)
     with Watcher(quiet=as_json) as watcher:
+        results = Results(wanted, None if as_json else watcher.say)
         _crawl(wanted, settings, results, watcher)
-    return results.finish()
+        return results.finish()
 
 
 def _listed(source: str | None) -> list[str]:
@@ -103,9 +103,10 @@ def _crawl(urls: list[str], settings: ScrapySettings, results: Results, watcher:
 class Results:
     """Prints results in the order of the URLs as soon as that order allows, and knows the exit code."""
 
-    def __init__(self, urls: list[str], *, as_json: bool) -> None:
+    def __init__(self, urls: list[str], say: Callable[[str], None] | None) -> None:
         self.urls = urls
-        self.as_json = as_json
+        self.say = say
+        """Takes lines for people; None: JSON on stdout."""
         self.done: dict[int, tuple[Candidate, AkashiError | None]] = {}
         self.printed = 0
         self.codes: set[int] = set()
@@ -127,14 +128,15 @@ class Results:
         return next(code for code in SEVERITY if code in self.codes)
 
     def _print(self, item: Candidate, error: AkashiError | None) -> None:
-        if self.as_json:
+        if self.say is None:
             emit(as_json(item, error))
         elif error is not None:
             verb = "refused" if isinstance(error, RefusedError) else "not done"
-            say(f"{item.url}\n  {verb}: {error.detail}" + (f"\n  next: {error.next}" if error.next else ""))
+            self.say(
+                f"{item.url}\n  {verb}: {error.detail}" + (f"\n  next: {error.next}" if error.next else "")
+            )
         else:
-            say(for_people(item))
-            sys.stderr.flush()
+            self.say(for_people(item))
 
 
 def exit_code(item: Candidate, error: AkashiError | None) -> int:

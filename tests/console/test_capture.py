@@ -33,7 +33,7 @@ def test_each_end_has_its_documented_exit_code(item, error, code):
 
 
 def test_the_exit_is_the_gravest_that_occurred(capsys):
-    results = Results(["1", "2", "3"], as_json=True)
+    results = Results(["1", "2", "3"], None)
     results.add(ended("complete", rank=3), None)
     results.add(ended("partial", "no-video", rank=1), None)
     results.add(ended("failed", "timeout", rank=2), None)
@@ -41,7 +41,7 @@ def test_the_exit_is_the_gravest_that_occurred(capsys):
 
 
 def test_objects_come_in_the_order_of_the_urls_whichever_ended_first(capsys):
-    results = Results(["1", "2"], as_json=True)
+    results = Results(["1", "2"], None)
     results.add(ended("complete", rank=2), None)
     assert capsys.readouterr().out == ""
     results.add(ended("complete", rank=1), None)
@@ -52,7 +52,7 @@ def test_objects_come_in_the_order_of_the_urls_whichever_ended_first(capsys):
 
 
 def test_what_a_signal_left_is_told_as_interrupted(capsys):
-    results = Results(["1"], as_json=True)
+    results = Results(["1"], None)
     assert results.finish() == 4
     assert "stopped by a signal" in capsys.readouterr().out
 
