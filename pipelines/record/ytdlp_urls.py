@@ -6,18 +6,22 @@ first: a third of the CPU of a small download. Most patterns begin in one way,
     https?://(?:www\.)?example\.com/watch/…          optional groups, then letters that must be there
 
 and a URL without those letters cannot match, whatever follows, unless the pattern has another
-branch beside this one. Such a pattern is passed over; every other is asked as before.
+branch beside this one. Such a pattern is passed over. So is PeerTube's list of a thousand hosts, unless the
+URL's host is on it. Every other pattern is asked as before.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from yt_dlp.extractor import lazy_extractors
 
 _PREFIX: Final = re.compile(r"https\?://(?:\(\?:[\w|.\\+*?-]+\)\??)*((?:[a-z0-9-]|\\\.)+)(?![?*{+|])")
 """A pattern's beginning; the last letter counts only if nothing makes it optional."""
+_HOST_LIST: Final = "# Taken from https://instances.joinpeertube.org/instances"
+"""Stands in the patterns that are a list of hosts, each with its dots escaped."""
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
 _CLASS: Final = re.compile(r"\[\^?\]?[^\]]*\]")
 _GROUP: Final = re.compile(r"\([^()]*\)")
@@ -25,6 +29,8 @@ _GROUP: Final = re.compile(r"\([^()]*\)")
 
 def can_match(pattern: str, url: str) -> bool:
     """False only if `pattern`, in Python's syntax, cannot match at the beginning of `url`."""
+    if _HOST_LIST in pattern and url.startswith(("https://", "http://")):
+        return (urlsplit(url).hostname or "").replace(".", "\\.") in pattern
     prefix = _PREFIX.match(pattern)
     return prefix is None or prefix[1].replace("\\.", ".") in url or _has_branches(pattern)
 

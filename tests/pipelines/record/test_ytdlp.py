@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import ssl
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -129,11 +130,11 @@ def assert_accepted(path: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    # The children's user must be able to walk here.
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o711)
-    return tmp_path
+def folder() -> Iterator[Path]:
+    """A folder that the children's user can walk to; pytest closes its own at every start of a session."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="akashi-video-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture

@@ -32,6 +32,16 @@ def test_only_what_cannot_match_is_passed_over(pattern: str, url: str, possible:
     assert possible or re.match(pattern, url) is None
 
 
+def test_a_list_of_hosts_is_passed_over_for_a_host_that_is_not_on_it() -> None:
+    patterns = {c.__name__: c._VALID_URL for c in gen_extractor_classes() if isinstance(c._VALID_URL, str)}
+    listed = {name: pattern for name, pattern in patterns.items() if "joinpeertube.org" in pattern}
+    assert set(listed) == {"PeerTubeIE", "PeerTubePlaylistIE"}
+    post = "9c9de5e8-0a1e-484a-b099-e80766180a6d"
+    assert can_match(listed["PeerTubeIE"], f"https://framatube.org/w/{post}")
+    assert can_match(listed["PeerTubeIE"], f"peertube:a.example:{post}")
+    assert not can_match(listed["PeerTubeIE"], f"https://a.example/w/{post}")
+
+
 def test_no_extractor_is_passed_over_for_a_url_of_its_own_tests() -> None:
     asked = passed = 0
     for extractor in gen_extractor_classes():
