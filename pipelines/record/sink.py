@@ -64,10 +64,13 @@ class WarcSink:
         """A place for a body that arrives under `head`; hand its closed form to `write_exchange`."""
         return BodySpool(self.spool_folder, head, content=content, note=note)
 
-    def write_exchange(self, exchange: Exchange) -> tuple[RecordRef | None, RecordRef | None]:
+    def write_exchange(
+        self, exchange: Exchange, *, keep_spool: bool = False
+    ) -> tuple[RecordRef | None, RecordRef | None]:
         """Write response, request and network facts; gives (request, response), None where there was none.
 
-        Spool files of its bodies are removed afterwards. Raises OSError.
+        Spool files of its bodies are removed afterwards, but left to the caller with `keep_spool`.
+        Raises OSError.
         """
         with self._lock:
             response = self._write_response(exchange)
@@ -78,7 +81,7 @@ class WarcSink:
             self._write_beside(exchange, beside, "application/json", facts.encode("ascii"))
         for body in (exchange.response_body, exchange.request_body):
             if body is not None and body.path is not None:
-                remove_spooled(body.path)
+                remove_spooled(body.path, keep=keep_spool)
         return request, response
 
     def write_resource(

@@ -243,7 +243,8 @@ def open_spooled(path: Path) -> BinaryIO:
     return stream
 
 
-def remove_spooled(path: Path) -> None:
-    """Remove a spool file and its note."""
-    path.unlink(missing_ok=True)
+def remove_spooled(path: Path, *, keep: bool = False) -> None:
+    """Remove a spool file and its note; with `keep` the note alone, since its exchange is written."""
     path.with_suffix(".json").unlink(missing_ok=True)
+    if not keep:
+        path.unlink(missing_ok=True)
