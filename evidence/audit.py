@@ -25,7 +25,7 @@ existed) is not this proof's business.
 from __future__ import annotations
 
 from evidence.audit_ledger import audit_ledger
-from evidence.audit_objects import audit_objects, list_captures
+from evidence.audit_objects import ObjectAudit
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectFact, ObjectSource
 
 __all__ = ["AuditReport", "Expectations", "Finding", "ObjectFact", "ObjectSource", "audit"]
@@ -38,7 +38,7 @@ def audit(source: ObjectSource, expected: Expectations | None = None, *, since: 
     source raises when it cannot be read.
     """
     report = AuditReport()
-    listed = list_captures(source)  # step 0
+    objects = ObjectAudit(source, report)  # step 0
     ledger = audit_ledger(source, expected or Expectations(), report)  # steps 1 to 4
-    audit_objects(source, listed, ledger, since, report)  # steps 5 to 8
+    objects.run(ledger, since)  # steps 5 to 8
     return report

@@ -1,9 +1,8 @@
-"""Which lines of the segments are the log's own entries, and what happened to the others.
+"""Which lines of the segments are the log's own entries, and what became of the others.
 
-Every entry is vouched for by the next one's `prev`, the last by a trusted root. A line that breaks
-its links was changed; a line that keeps them stands where it belongs, or was moved or doubled; an
-index that no line holds was dropped. Where a link is broken, the one of the two is blamed that
-is not vouched for, so that one changed byte gives one finding: with its line.
+An entry is vouched for by the next one's `prev`, the last one by a trusted root. So the log is walked
+from its last entry down: a line that nothing vouches for was changed, or stands twice; an index
+without a line was changed where such a line stands in its place, else dropped.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TypeAlias
 
 from evidence.audit_report import Finding
 from evidence.entry import Entry
@@ -20,10 +21,10 @@ from evidence.tree import Frontier
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """One line where an entry belongs; `entry` is None if it cannot be read, `problem` then says why.
+    """One line, or a header that cannot be read, since it may have swallowed the entry behind it.
 
-    A header that cannot be read is such a line too: it may have swallowed the entry behind it.
-    `position` is the index that belongs here by the object's key and the line's number.
+    `position` is the index that belongs here by the object's key and the line's number; `problem`
+    says why `entry` could not be read.
     """
 
     object: str
@@ -33,182 +34,119 @@ class Slot:
     leaf: str
     entry: Entry | None
     problem: str = ""
-    rule: str = "entry-changed"
-
-    @property
-    def index(self) -> int:
-        """The index that the entry claims, or that belongs here."""
-        return self.entry.index if self.entry else self.position
 
     def finding(self, rule: str, detail: str) -> Finding:
         """A finding about this line."""
-        return Finding(self.object, rule, detail, self.offset, self.length, entry=self.index)
+        index = self.entry.index if self.entry else self.position
+        return Finding(self.object, rule, detail, self.offset, self.length, entry=index)
 
 
 @dataclass(slots=True)
 class Chain:
-    """The log as far as it is there."""
+    """The log as far as it is there: `size` indices, and for each its sound line, if there is one.
 
+    `leaves` also holds the hash of a damaged entry, where the next one vouches for it.
+    """
+
+    size: int
     slots: dict[int, Slot] = field(default_factory=dict)
-    """One sound line for each index."""
     leaves: dict[int, str] = field(default_factory=dict)
-    """Leaf hashes, also of a damaged entry where the next one vouches for it."""
-    size: int = 0
-    damaged: set[int] = field(default_factory=set)
-    """Indices below `size` that no sound line holds."""
-    findings: list[Finding] = field(default_factory=list)
 
     def roots(self, sizes: Iterable[int]) -> dict[int, bytes]:
         """The root at each size up to which every leaf hash is known."""
-        return _roots(self.leaves, sizes)
+        wanted, frontier, roots = set(sizes), Frontier(), {}
+        while wanted:
+            if frontier.size in wanted:
+                wanted.remove(frontier.size)
+                roots[frontier.size] = frontier.root()
+            if frontier.size not in self.leaves:
+                break
+            frontier.push(bytes.fromhex(self.leaves[frontier.size]))
+        return roots
 
 
-def reconstruct(slots: Sequence[Slot], trusted: Mapping[int, bytes], extents: Mapping[str, range]) -> Chain:
-    """The chain out of all lines, in the order of their objects' keys.
+_Claim: TypeAlias = tuple[Slot, Entry]
+_Claims: TypeAlias = Mapping[int, Sequence[_Claim]]
 
-    `trusted` holds roots by size, `extents` the indices that each object's header announces.
+
+def reconstruct(slots: Sequence[Slot], trusted: Mapping[int, bytes]) -> Chain:
+    """The chain out of all lines; `trusted` holds roots by size.
+
+    The walk begins at the last line beyond the trusted size that is in its place, else at a line that
+    claims to be the trusted size's last entry, else that entry is lost. The first walk that no trusted
+    root contradicts counts; where every one is contradicted, history was written anew.
     """
-    links = _Links(slots)
-    changed = {slot: slot.problem for slot in slots if slot.entry is None} | links.broken(trusted)
-    changed |= _wrong_top([slot for slot in slots if slot not in changed], links, trusted)
-    chain = Chain()
-    _place([slot for slot in slots if slot not in changed], chain)
-    chain.size = max([*trusted, *(index + 1 for index in chain.slots)], default=0)
-    chain.damaged = set(range(chain.size)) - set(chain.slots)
-    chain.findings += [slot.finding(slot.rule, why) for slot, why in changed.items()]
-    _name_dropped(chain, _lost_to(changed, slots, chain), extents)
-    chain.leaves = _leaves(chain.slots.values())
+    claims: defaultdict[int, list[_Claim]] = defaultdict(list)
+    for slot in slots:
+        if slot.entry:
+            claims[slot.entry.index].append((slot, slot.entry))
+    size = max(trusted, default=0)
+    in_place = (
+        (slot, entry)
+        for index in sorted(claims, reverse=True)
+        for slot, entry in claims[index]
+        if index in {slot.position, *(before.index + 1 for before in _before(entry, claims))}
+    )
+    start = next(in_place, None)
+    starts = [start] if start and start[1].index >= size else []
+    chains: list[Chain] = []
+    for claim in (*starts, *claims.get(size - 1, ()), None):
+        chains.append(_walk(claim, claims, size))
+        if all(root == trusted[at] for at, root in chains[-1].roots(trusted).items()):
+            return chains[-1]
+    return chains[0]
+
+
+def _before(entry: Entry, claims: _Claims) -> list[Entry]:
+    return [other for slot, other in claims.get(entry.index - 1, ()) if slot.leaf == entry.prev]
+
+
+def _walk(start: _Claim | None, claims: _Claims, size: int) -> Chain:
+    chain, wanted = (Chain(start[1].index + 1), start[0].leaf) if start else (Chain(size), "")
+    for index in range(chain.size - (1 if start else 2), -1, -1):
+        found = [claim for claim in claims.get(index, ()) if wanted in {"", claim[0].leaf}]
+        if wanted:
+            chain.leaves[index] = wanted
+        if found:
+            slot, entry = min(found, key=lambda claim: claim[0].position != index)
+            chain.slots[index], chain.leaves[index] = slot, slot.leaf
+        wanted = entry.prev if found else ""
     return chain
 
 
-class _Links:
-    """Who vouches for whom: the entry of index + 1 whose `prev` is the leaf hash of this one."""
-
-    def __init__(self, slots: Sequence[Slot]) -> None:
-        self._slots = [slot for slot in slots if slot.entry]
-        self._by_index: dict[int, list[Slot]] = defaultdict(list)
-        for slot in self._slots:
-            self._by_index[slot.index].append(slot)
-
-    def behind(self, slot: Slot) -> list[Slot]:
-        return self._by_index.get(slot.index + 1, [])
-
-    def vouched(self, slot: Slot) -> bool:
-        return any(_prev(next_) == slot.leaf for next_ in self.behind(slot))
-
-    def follows(self, slot: Slot) -> bool:
-        before = self._by_index.get(slot.index - 1, [])
-        return any(_prev(slot) == previous.leaf for previous in before)
-
-    def _at_the_end(self, slot: Slot, trusted: Mapping[int, bytes]) -> bool:
-        """Whether an entry that none is behind is the last: by its link, or by a root over it."""
-        size = slot.index + 1
-        root = _roots(_leaves(self._slots), [size]).get(size) if size in trusted else None
-        return self.follows(slot) or (root is not None and root == trusted[size])
-
-    def broken(self, trusted: Mapping[int, bytes]) -> dict[Slot, str]:
-        """Lines that are not the log's; a broken link to the very last entry is left to `_wrong_top`."""
-        changed: dict[Slot, str] = {}
-        for slot in self._slots:
-            if self.vouched(slot):
-                continue
-            behind = self.behind(slot)
-            rivals = self._by_index[slot.index]
-            if any(self.vouched(other) for other in (*behind, *rivals)):
-                changed[slot] = "not the entry that the next one vouches for"
-            elif not behind and slot.index != slot.position and not self._at_the_end(slot, trusted):
-                changed[slot] = f"claims to be entry {slot.index}, but follows nothing"
-            for next_ in behind:
-                if not self.vouched(next_) and self.behind(next_):
-                    changed[next_] = "neither follows the entry before nor is vouched for by the next"
-        return changed
-
-
-def _wrong_top(sound: Sequence[Slot], links: _Links, trusted: Mapping[int, bytes]) -> dict[Slot, str]:
-    """The last entry has no next one to vouch for it: trusted roots decide about it and the one before."""
-    if not sound:
-        return {}
-    top = max(sound, key=lambda slot: slot.index)
-    size, leaves = top.index + 1, _leaves(sound)
-    before = [slot for slot in sound if slot.index == top.index - 1]
-    if links.follows(top) or not before:
-        # A root that differs although all smaller ones agree: only the top can have changed unseen.
-        wrong = {at for at, root in _roots(leaves, trusted).items() if root != trusted[at]}
-        return {top: "not the entry under the signed or remembered root"} if wrong == {size} else {}
-    claimed = {**leaves, top.index - 1: _prev(top)}
-    actual = {**leaves, top.index - 1: before[0].leaf}
-    if _roots(claimed, [size]).get(size) == trusted.get(size, b""):
-        return {before[0]: "not the entry that the next one vouches for"}
-    if size in trusted or _roots(actual, [size - 1]).get(size - 1) == trusted.get(size - 1, b""):
-        return {top: "does not follow the entry before"}
-    return dict.fromkeys([before[0], top], "this entry or its neighbour changed: no root tells which")
-
-
-def _place(sound: Sequence[Slot], chain: Chain) -> None:
-    """One line an index: where it belongs if it stands there, else the first. The rest is doubled or moved."""
-    for slot in sorted(sound, key=lambda slot: slot.index != slot.position):
-        if slot.index in chain.slots:
-            chain.findings.append(slot.finding("entry-duplicated", f"entry {slot.index} stands twice"))
-        else:
-            chain.slots[slot.index] = slot
-    highest = -1
-    for slot in sound:
-        if chain.slots[slot.index] is not slot:
-            continue
-        if slot.index < highest:
-            detail = f"entry {slot.index} stands behind entry {highest}"
-            chain.findings.append(slot.finding("entry-reordered", detail))
-        highest = max(highest, slot.index)
-
-
-def _lost_to(changed: Mapping[Slot, str], slots: Sequence[Slot], chain: Chain) -> set[int]:
-    """Indices that are not dropped: a changed line stands between the same two sound neighbours."""
-    lost: set[int] = set()
-    last, open_gap = -1, False
+def judge(slots: Sequence[Slot], chain: Chain, extents: Mapping[str, range]) -> Iterator[Finding]:
+    """What became of every line and every index; `extents`: the indices that each object announces."""
+    kept = {slot.leaf: slot for slot in chain.slots.values()}
+    highest, strange = -1, list[Slot]()
     for slot in slots:
-        if slot in changed:
-            open_gap = True
-        elif chain.slots[slot.index] is slot:
-            if open_gap:
-                lost |= chain.damaged & set(range(last + 1, slot.index))
-            last, open_gap = max(last, slot.index), False
-    return lost | ({i for i in chain.damaged if i > last} if open_gap else set())
+        own = kept.get(slot.leaf)
+        if own is None or own.entry is None:
+            strange.append(slot)
+        elif own is not slot:
+            yield slot.finding("entry-duplicated", f"entry {own.entry.index} stands twice")
+        else:
+            index = own.entry.index
+            yield from _between(highest, index, strange, chain, extents)
+            if index < highest:
+                yield slot.finding("entry-reordered", f"entry {index} stands behind entry {highest}")
+            highest, strange = max(highest, index), []
+    yield from _between(highest, chain.size, strange, chain, extents)
 
 
-def _name_dropped(chain: Chain, lost: set[int], extents: Mapping[str, range]) -> None:
-    for first, last in _runs(sorted(chain.damaged - lost)):
-        what = f"entry {first} is" if first == last else f"entries {first} to {last} are"
-        key = next((key for key, extent in extents.items() if first in extent), segment_key(first))
-        chain.findings.append(Finding(key, "entry-dropped", f"{what} missing", entry=first))
-
-
-def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for i, number in enumerate(numbers):
-        if i + 1 == len(numbers) or numbers[i + 1] != number + 1:
-            yield numbers[start], number
-            start = i + 1
-
-
-def _leaves(slots: Iterable[Slot]) -> dict[int, str]:
-    held = list(slots)
-    vouched = {slot.index - 1: _prev(slot) for slot in held if slot.index}
-    return vouched | {slot.index: slot.leaf for slot in held}
-
-
-def _roots(leaves: Mapping[int, str], sizes: Iterable[int]) -> dict[int, bytes]:
-    wanted, frontier = set(sizes), Frontier()
-    roots: dict[int, bytes] = {}
-    while wanted:
-        if frontier.size in wanted:
-            wanted.remove(frontier.size)
-            roots[frontier.size] = frontier.root()
-        leaf = leaves.get(frontier.size)
-        if leaf is None:
-            break
-        frontier.push(bytes.fromhex(leaf))
-    return roots
-
-
-def _prev(slot: Slot) -> str:
-    return slot.entry.prev if slot.entry else ""
+def _between(
+    before: int, behind: int, strange: Sequence[Slot], chain: Chain, extents: Mapping[str, range]
+) -> Iterator[Finding]:
+    """Strange lines between two sound ones; without any, the entries that are missing there were dropped."""
+    missing = [index for index in range(before + 1, behind) if index not in chain.slots]
+    for key, group in groupby(strange, lambda slot: slot.object):
+        first, *rest = group  # neighbours become one: a byte that turns newline splits a line
+        end = rest[-1].offset + rest[-1].length if rest else first.offset + first.length
+        detail = first.problem or "not the entry that the next one, or the root, vouches for"
+        rule = "entry-changed" if first.offset else "segment-header"
+        entry = min(missing, default=first.position)
+        yield Finding(key, rule, detail, first.offset, end - first.offset, entry=entry)
+    if missing and not strange:
+        first_, last = missing[0], missing[-1]
+        what = f"entry {first_} is" if first_ == last else f"entries {first_} to {last} are"
+        key = next((key for key, extent in extents.items() if first_ in extent), segment_key(first_))
+        yield Finding(key, "entry-dropped", f"{what} missing", entry=first_)

@@ -1,149 +1,107 @@
-"""Steps 5 to 8 of the audit: the objects that entries name, manifests, WARCs, and what nobody names.
-
-The rules are numbered in evidence/audit.py and docs/formats/audit.md.
-"""
+"""Steps 5 and 8 of the audit: the objects that entries name, and what nobody names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from functools import partial
+from typing import Final
 
 from evidence.audit_ledger import Ledger
 from evidence.audit_manifest import audit_manifest
-from evidence.audit_report import AuditReport, Finding, ObjectSource, refuse_versions
+from evidence.audit_report import AuditReport, Finding, ObjectSource
 from evidence.audit_warc import WarcReading, read_whole_warc
-from evidence.digests import CHUNK, Digester, Digests
-from evidence.entry import Entry, ObjectJson
-from evidence.identifiers import is_ulid
+from evidence.digests import digest_stream
+from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.manifest import MAX_MANIFEST
 
 PREFIX: Final = "captures/"
-_KEY: Final = re.compile(r"captures/\d{4}/\d\d/\d\d/([0-9A-Z]{26})/[^/]+", re.ASCII)
+_KEY: Final = re.compile(r"captures/\d{4}/\d\d/\d\d/([^/]+)/[^/]+", re.ASCII)
+_MANIFEST: Final = "/manifest.json"
 
 
-@dataclass(slots=True)
-class _Versions:
-    """How the version ids of objects compare with those that the entries name."""
+class ObjectAudit:
+    """The audit of everything under `captures/`; findings go to the report.
 
-    same: int = 0
-    other: list[Finding] = field(default_factory=list)
-
-
-def list_captures(source: ObjectSource) -> dict[str, int]:
-    """Size by key of all objects under `captures/`.
-
-    To be taken *before* the ledger is read: an object is put only after its capture's start is in
-    the ledger, so every one that is listed then has its start among the entries.
+    To be made *before* the ledger is read: it takes the listing, and an object is put only after its
+    capture's start is in the ledger, so every one that is listed has its start among the entries.
     """
-    return {head.key: head.size for head in source.list(PREFIX)}
 
+    def __init__(self, source: ObjectSource, report: AuditReport) -> None:
+        self._source = source
+        self._report = report
+        self._listed = {head.key for head in source.list(PREFIX)}
+        self._agree = False
+        self._differ: list[Finding] = []
 
-def audit_objects(
-    source: ObjectSource, listed: Mapping[str, int], ledger: Ledger, since: str, report: AuditReport
-) -> None:
-    """Audit everything under `captures/`; findings go to the report. Raises what the source raises."""
-    versions = _Versions()
-    named: set[str] = set()
-    for capture, ended in ledger.ended.items():
-        named |= {item["key"] for item in ended.ended["objects"]}
-        started = ledger.started.get(capture)
-        if started is None or started.time >= since:
-            report.counts["captures"] += 1
-            _audit_capture(source, listed, ended, ledger, versions, report)
-    _judge_versions(versions, report)
-    _name_extra(listed, named, ledger, report)
-    report.notes += [
-        f"capture {capture} is not closed: under way, or to be recovered" for capture in ledger.open
-    ]
+    def run(self, ledger: Ledger, since: str) -> None:
+        """Audit the objects of captures that began at `since` or later. Raises what the source raises."""
+        named: set[str] = set()
+        for capture, ended in ledger.ended.items():
+            named |= {item["key"] for item in ended.ended["objects"]}
+            started = ledger.started.get(capture)
+            if started is None or started.time >= since:
+                self._report.counts["captures"] += 1
+                self._audit_capture(ended, ledger)
+        # A copy has no version id in common with the store that the entries name; a store has all.
+        if self._agree:
+            self._report.findings += self._differ
+        elif self._differ:
+            self._report.notes.append("no object has the version id that its entry names: this is a copy")
+        self._name_extra(named, ledger)
+        self._report.notes += [
+            f"capture {capture} is not closed: under way, or to be recovered" for capture in ledger.open
+        ]
 
+    def _audit_capture(self, ended: Entry, ledger: Ledger) -> None:
+        report, warcs = self._report, dict[str, WarcReading]()
+        items = [item for item in ended.ended["objects"] if self._is_present(item, ended)]
+        for item in sorted(items, key=lambda item: item["key"].endswith(_MANIFEST)):  # the manifest last
+            key = item["key"]
+            open_at = partial(self._source.open, key, self._version(item, ended))
+            report.counts["objects"] += 1
+            if key.endswith(".warc.gz"):
+                warcs[key] = read_whole_warc(open_at, item, ended, report)
+                continue
+            with open_at() as stream:
+                if key.endswith(_MANIFEST):
+                    data = stream.read(MAX_MANIFEST + 1)
+                    report.counts["bytes"] += len(data)
+                    audit_manifest(item, data, warcs, ended, ledger, report)
+                    continue
+                found = digest_stream(stream)
+            report.counts["bytes"] += found.size
+            if found != digests_of(item):
+                detail = f"the digest is not that of entry {ended.index}"
+                report.findings.append(
+                    Finding(key, "object-digest", detail, 0, found.size, entry=ended.index)
+                )
 
-def _audit_capture(
-    source: ObjectSource,
-    listed: Mapping[str, int],
-    ended: Entry,
-    ledger: Ledger,
-    versions: _Versions,
-    report: AuditReport,
-) -> None:
-    warcs: dict[str, WarcReading] = {}
-    manifest: tuple[ObjectJson, bytes] | None = None
-    present = [item for item in ended.ended["objects"] if _is_present(source, listed, item, ended, report)]
-    for item in sorted(present, key=lambda item: item["key"].endswith("/manifest.json")):
-        version = _compare_version(source, item, versions, ended, report)
-        report.counts["objects"] += 1
-        with source.open(item["key"], version) as stream:
-            if item["key"].endswith("/manifest.json"):
-                manifest = item, stream.read(MAX_MANIFEST + 1)
-                report.counts["bytes"] += len(manifest[1])
-            elif item["key"].endswith(".warc.gz"):
-                warcs[item["key"]] = read_whole_warc(source, item, version, stream, ended, report)
+    def _is_present(self, item: ObjectJson, ended: Entry) -> bool:
+        key = item["key"]  # not listed: put and closed after the listing was taken, or gone
+        if key in self._listed or any(head.key == key for head in self._source.list(key)):
+            return True
+        left = ", ".join(self._source.versions(key)) or "none"
+        detail = f"named by entry {ended.index}, and not there (versions behind a delete marker: {left})"
+        self._report.findings.append(Finding(key, "object-missing", detail, entry=ended.index))
+        return False
+
+    def _version(self, item: ObjectJson, ended: Entry) -> str | None:
+        """The version to read: the one that the entry names, None for whatever there is."""
+        ids, named = self._report.versions_of(self._source, item["key"]), item["version"]
+        if not named or named in ids:
+            self._agree = self._agree or bool(named)
+            return named or None
+        detail = f"version {', '.join(ids) or '(none)'}, but entry {ended.index} names {named}"
+        self._differ.append(Finding(item["key"], "object-version", detail, entry=ended.index))
+        return None
+
+    def _name_extra(self, named: set[str], ledger: Ledger) -> None:
+        for key in sorted(self._listed - named):
+            matched = _KEY.fullmatch(key)
+            capture = matched[1] if matched else ""
+            if capture in ledger.open:
+                self._report.notes.append(f"{key} belongs to a capture that is not closed")
+            elif ledger.damaged and capture not in ledger.ended:
+                self._report.notes.append(f"{key} cannot be judged: entries of the ledger are damaged")
             else:
-                _compare_digests(stream, item, ended, report)
-    if manifest is not None:
-        audit_manifest(*manifest, warcs, ended, ledger, report)
-
-
-def _is_present(
-    source: ObjectSource, listed: Mapping[str, int], item: ObjectJson, ended: Entry, report: AuditReport
-) -> bool:
-    key = item["key"]
-    size = listed.get(key)
-    if size is None:  # put and closed after the listing was taken, or gone
-        size = next((head.size for head in source.list(key) if head.key == key), None)
-    if size is None:
-        detail = f"named by entry {ended.index}, and not there"
-        left = source.versions(key)
-        detail += f" (versions left behind a delete marker: {', '.join(left)})" if left else ""
-        report.findings.append(Finding(key, "object-missing", detail, entry=ended.index))
-    return size is not None
-
-
-def _compare_version(
-    source: ObjectSource, item: ObjectJson, versions: _Versions, ended: Entry, report: AuditReport
-) -> str | None:
-    """The version to read: the one that the entry names, None for whatever there is."""
-    ids = refuse_versions(source, item["key"], report)
-    if not item["version"] or item["version"] in ids:
-        versions.same += bool(item["version"])
-        return item["version"] or None
-    detail = f"version {', '.join(ids) or '(none)'}, but entry {ended.index} names {item['version']}"
-    versions.other.append(Finding(item["key"], "object-version", detail, entry=ended.index))
-    return None
-
-
-def _judge_versions(versions: _Versions, report: AuditReport) -> None:
-    """A copy has no version id in common with the store that the entries name; a store has all."""
-    if versions.same:
-        report.findings += versions.other
-    elif versions.other:
-        report.notes.append("no object has the version id that its entry names: this is a copy")
-
-
-def _compare_digests(stream: BinaryIO, item: ObjectJson, ended: Entry, report: AuditReport) -> None:
-    digester = Digester()
-    for chunk in iter(lambda: stream.read(CHUNK), b""):
-        digester.update(chunk)
-    report.counts["bytes"] += digester.result().size
-    report.findings += differences(digester.result(), item, ended)
-
-
-def differences(found: Digests, item: ObjectJson, ended: Entry) -> Iterator[Finding]:
-    """At most one finding: the bytes are not those that the entry names."""
-    wrong = [name for name, value in found.as_json().items() if dict(item)[name] != value]
-    if wrong:
-        detail = f"{' and '.join(wrong)} differ from entry {ended.index}"
-        yield Finding(item["key"], "object-digest", detail, 0, found.size, entry=ended.index)
-
-
-def _name_extra(listed: Mapping[str, int], named: set[str], ledger: Ledger, report: AuditReport) -> None:
-    for key in sorted(set(listed) - named):
-        matched = _KEY.fullmatch(key)
-        capture = matched[1] if matched and is_ulid(matched[1]) else ""
-        if capture in ledger.open:
-            report.notes.append(f"{key} belongs to a capture that is not closed")
-        elif ledger.damaged and capture not in ledger.ended:
-            report.notes.append(f"{key} cannot be judged: entries of the ledger are damaged")
-        else:
-            report.findings.append(Finding(key, "object-extra", "no entry of the ledger names it"))
+                self._report.findings.append(Finding(key, "object-extra", "no entry of the ledger names it"))

@@ -20,11 +20,6 @@ class ObjectFact(Protocol):
         """Its key."""
         ...
 
-    @property
-    def size(self) -> int:
-        """Its size in bytes."""
-        ...
-
 
 class ObjectSource(Protocol):
     """An archive that can be listed and read: the store, a copy of it in a folder, a test's dictionary."""
@@ -72,7 +67,7 @@ class Finding:
     """Index of the ledger entry concerned."""
 
     @classmethod
-    def of(cls, key: str, error: CheckFailedError, prefix: str = "", entry: int | None = None) -> Finding:
+    def of(cls, key: str, error: CheckFailedError, entry: int | None = None, prefix: str = "") -> Finding:
         """A failed check of an object."""
         detail = f"{prefix}{error.detail}"
         return cls(key, error.rule, detail, error.offset, error.length, error.field, entry)
@@ -113,11 +108,10 @@ class AuditReport:
         read = ", ".join(f"{number} {name}" for name, number in sorted(self.counts.items()))
         return f"{len(self.findings)} findings, {len(self.notes)} notes; read {read}"
 
-
-def refuse_versions(source: ObjectSource, key: str, report: AuditReport) -> Sequence[str]:
-    """The object's version ids; more than one is a finding, since evidence is written once."""
-    versions = source.versions(key)
-    if len(versions) > 1:
-        detail = f"written {len(versions)} times: versions {', '.join(versions)}"
-        report.findings.append(Finding(key, "object-versions", detail))
-    return versions
+    def versions_of(self, source: ObjectSource, key: str) -> Sequence[str]:
+        """The object's version ids; more than one is a finding, since evidence is written once."""
+        versions = source.versions(key)
+        if len(versions) > 1:
+            detail = f"written {len(versions)} times: versions {', '.join(versions)}"
+            self.findings.append(Finding(key, "object-versions", detail))
+        return versions

@@ -1,28 +1,35 @@
-"""Reading one WARC for the audit: once, in constant memory, digests and records together."""
+"""Step 6 of the audit: one WARC read once, in constant memory, digests and records together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Final, TypeAlias
 
-from evidence.audit_report import AuditReport, Finding, ObjectSource
+from evidence.audit_report import AuditReport, Finding
 from evidence.digests import CHUNK, Digester
-from evidence.entry import Entry, ObjectJson
+from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.errors import WarcError
 from evidence.manifest import MAX_MANIFEST
 from evidence.warc_check import RecordSpan, extract_payload, read_warc
-from evidence.warc_damage import OpenAt, damaged_range, suspects
+
+OpenAt: TypeAlias = Callable[[int, int | None], BinaryIO]
+"""Opens the file at an offset, for a length or (None) to its end."""
+
+_START: Final = re.compile(rb"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00[\xff\x03\x07\x13]")
+_START_BYTES: Final = 10
 
 
 @dataclass(slots=True)
 class WarcReading:
-    """What one reading gave; `sound` if every record is, and the bytes are those that the entry names."""
+    """What one reading gave: the records by id, up to the first defect; `sealed`, the manifest inside.
+
+    `sound` if every record is, and the bytes are those that the entry names.
+    """
 
     records: dict[str, RecordSpan] = field(default_factory=dict)
-    """By record id, up to the first defect."""
     sealed: bytes | None = None
-    """The manifest as it lies inside, where it can be had."""
     sound: bool = False
 
 
@@ -39,56 +46,67 @@ class _Digesting:
         return data
 
 
-def read_whole_warc(
-    source: ObjectSource,
-    item: ObjectJson,
-    version: str | None,
-    stream: BinaryIO,
-    ended: Entry,
-    report: AuditReport,
-) -> WarcReading:
+def read_whole_warc(open_at: OpenAt, item: ObjectJson, ended: Entry, report: AuditReport) -> WarcReading:
     """Read and compare a WARC object; a defect becomes a finding with the byte range of its record."""
-    key, reading, digesting = item["key"], WarcReading(), _Digesting(stream)
-
-    def open_at(start: int, length: int | None) -> BinaryIO:
-        return source.open(key, version, start, length)
-
-    broken: WarcError | None = None
-    try:
-        for span in read_warc(digesting):
-            reading.records[span.record_id] = span
-    except WarcError as error:
-        broken = error
-    while digesting.read(CHUNK):
-        pass
+    reading, broken = WarcReading(), None
+    with open_at(0, None) as stream:
+        digesting = _Digesting(stream)
+        try:
+            for span in read_warc(digesting):
+                reading.records[span.record_id] = span
+        except WarcError as error:
+            broken = error
+        while digesting.read(CHUNK):
+            pass
     found = digesting.digester.result()
-    same = found.as_json() == {name: dict(item)[name] for name in ("sha256", "sha512", "size")}
+    same = found == digests_of(item)
+    reading.sound = same and broken is None
     report.counts["bytes"] += found.size
     report.counts["records"] += len(reading.records)
     if broken is not None:
         offset, length = broken.offset or 0, broken.length
         if length is None:
-            offset, length = damaged_range(open_at, offset, found.size)
-        since = "it was stored so" if same else "it was changed since it was stored"
-        detail = f"{broken.detail}; {since}"
-        report.findings.append(Finding(key, broken.rule, detail, offset, length, entry=ended.index))
-    elif not same:
-        report.findings += _changed_unseen(open_at, key, found.size, ended)
+            length = damaged_length(open_at, offset, found.size)
+        detail = f"{broken.detail}; {'it was stored so' if same else 'it was changed since it was stored'}"
+        report.findings.append(Finding(item["key"], broken.rule, detail, offset, length, entry=ended.index))
+    elif not same:  # records replaced, added or left out, or a bit that has no meaning in deflate data
+        detail = f"the digest is not that of entry {ended.index}, though every record is sound"
+        report.findings.append(
+            Finding(item["key"], "object-digest", detail, 0, found.size, entry=ended.index)
+        )
     reading.sealed = _sealed_manifest(open_at, ended.subject, reading)
-    reading.sound = same and broken is None
     return reading
 
 
-def _changed_unseen(open_at: OpenAt, key: str, size: int, ended: Entry) -> Iterator[Finding]:
-    """All records are sound, and yet the bytes differ: replaced, cut at a record, or a meaningless bit."""
-    named = f"the digest is not that of entry {ended.index}"
-    spans = suspects(open_at)
-    for span in spans:
-        detail = f"{named}; this record's compression differs from what the recorder writes"
-        yield Finding(key, "object-digest", detail, span.offset, span.length, entry=ended.index)
-    if not spans:
-        detail = f"{named}, though every record is sound: records were replaced, added or left out"
-        yield Finding(key, "object-digest", detail, 0, size, entry=ended.index)
+def damaged_length(open_at: OpenAt, start: int, size: int) -> int:
+    """Bytes of the damage that begins with the record at `start`, whose end cannot be read.
+
+    It ends where sound records begin that run to the end of the file, of `size` bytes: a WARC recorded
+    inside this one does not, so the range always covers the damage, further damage behind it too.
+    """
+    passed: set[int] = set()
+    for offset in _candidates(open_at, start + 1):
+        if offset in passed:  # on a run that is known to break off later
+            continue
+        with open_at(offset, None) as stream:
+            try:
+                passed.update(span.offset for span in read_warc(stream, offset))
+            except WarcError:
+                continue
+        return offset - start
+    return size - start
+
+
+def _candidates(open_at: OpenAt, offset: int) -> Iterator[int]:
+    """Offsets at which a gzip member may begin."""
+    held = b""
+    with open_at(offset, None) as stream:
+        while data := stream.read(CHUNK):
+            held += data
+            for match in _START.finditer(held):
+                yield offset + match.start()
+            offset += max(0, len(held) - _START_BYTES + 1)
+            held = held[-_START_BYTES + 1 :]
 
 
 def _sealed_manifest(open_at: OpenAt, capture: str, reading: WarcReading) -> bytes | None:

@@ -126,6 +126,29 @@ def first_difference(one: bytes, other: bytes) -> int | None:
     return next((i for i, (a, b) in enumerate(zip_longest(one, other)) if a != b), None)
 
 
+def field_at(document: bytes, offset: int) -> str:
+    """The path of the innermost value that covers the byte of a canonical document: `media[0].bytes`.
+
+    A key, and the comma before it, belong to its value; the outer braces to none.
+    """
+    return _field_at(parse(document), offset).lstrip(".")
+
+
+def _field_at(value: JSON, offset: int) -> str:
+    members: list[tuple[str, int, JSON]] = []
+    if isinstance(value, dict):  # strict reading keeps the order of the bytes
+        members = [(f".{key}", len(canonical(key)) + 1, item) for key, item in value.items()]
+    elif isinstance(value, list):
+        members = [(f"[{number}]", 0, item) for number, item in enumerate(value)]
+    end = 1
+    for name, head, item in members:
+        start = end + head + (end > 1)
+        end = start + len(canonical(item))
+        if 1 <= offset < end:
+            return name + _field_at(item, offset - start)
+    return ""
+
+
 def _refuse_inexact(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise CanonicalError(f"nested deeper than {MAX_DEPTH}", rule="depth")

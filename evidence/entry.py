@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NotRequired, Self, TypeAlias, TypedDict, cast
 
 from evidence.canonical import canonical, parse
+from evidence.digests import Digests
 from evidence.dsse import Signature
 from evidence.errors import EntryError, NoteError
 from evidence.identifiers import is_ulid
@@ -68,6 +69,11 @@ class ObjectJson(DigestsJson):
 
     key: Key
     version: Annotated[str, "text of at most 1024 characters", lambda value: len(value) <= 1024]  # noqa: PLR2004
+
+
+def digests_of(item: ObjectJson) -> Digests:
+    """What an object's bytes must give."""
+    return Digests(item["sha256"], item["sha512"], item["size"])
 
 
 class LogOpened(TypedDict):

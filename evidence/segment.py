@@ -41,6 +41,11 @@ class Line:
     offset: int
     length: int
 
+    @property
+    def torn(self) -> bool:
+        """Whether the newline is missing."""
+        return self.length == len(self.data)
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry(Line):
@@ -80,8 +85,9 @@ def parse_segment(data: bytes) -> Segment:
     Its `offset` and `length` are those of the line concerned, its `rule` one of `segment-newline`,
     `segment-header`, `segment-count`, `segment-entry`, `segment-index`, `segment-chain`.
     """
-    lines = list(split_lines(data))
-    head, rest = lines[0], lines[1:]
+    head, *rest = lines = list(split_lines(data))
+    if lines[-1].torn:
+        raise _broken(lines[-1], "segment-newline", "the last line does not end in a newline")
     header = parse_header(head)
     if header["count"] != len(rest):
         raise _broken(head, "segment-count", f"{header['count']} entries announced, {len(rest)} present")
@@ -99,14 +105,14 @@ def parse_segment(data: bytes) -> Segment:
 
 
 def split_lines(data: bytes) -> Iterator[Line]:
-    """The lines of a segment, header first. Raises SegmentError (rule `segment-newline`) at a torn end."""
+    """The lines of a segment, header first; a torn end, or no bytes at all, is a last line that is torn."""
     offset = 0
-    for data_line in data.split(b"\n")[:-1]:
-        yield Line(data_line, offset, len(data_line) + 1)
-        offset += len(data_line) + 1
-    if offset != len(data) or not data:
-        detail = "the last line does not end in a newline" if data else "no bytes at all"
-        raise SegmentError(detail, rule="segment-newline", offset=offset, length=len(data) - offset)
+    *lines, torn = data.split(b"\n")
+    for line in lines:
+        yield Line(line, offset, len(line) + 1)
+        offset += len(line) + 1
+    if torn or not data:
+        yield Line(torn, offset, len(torn))
 
 
 def parse_header(line: Line) -> Header:

@@ -115,7 +115,9 @@ def test_bytes_of_a_warc_are_named_by_their_record(archive: MemoryArchive, log: 
         for position in range(span.offset, span.offset + span.length, 5):
             archive.replace_bytes(key, data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
             (found,) = audited(archive, log).findings
-            assert (found.object, found.offset, found.length) == (key, span.offset, span.length)
+            # Padding in deflate data means nothing: all records are sound, and the whole file is named.
+            where = (0, len(data)) if found.rule == "object-digest" else (span.offset, span.length)
+            assert (found.object, found.offset, found.length) == (key, *where)
 
 
 @pytest.mark.parametrize(
@@ -209,11 +211,10 @@ def test_a_duplicated_entry_is_named(archive: MemoryArchive, log: Log, index: in
 def test_a_segment_under_a_second_key_is_named(archive: MemoryArchive, log: Log) -> None:
     archive.put(segment_key(7), archive.data(segment_key(5)))
     report = audited(archive, log)
-    assert {(f.object, f.rule, f.entry) for f in report.findings if f.entry} == {
+    assert {(f.object, f.rule, f.entry) for f in report.findings} == {
         (segment_key(7), "entry-duplicated", 5),
         (segment_key(7), "entry-duplicated", 6),
     }
-    assert (segment_key(7), "segment-header") in rules(report)
 
 
 @pytest.mark.parametrize("order", [(0, 2, 1), (1, 0, 2), (2, 1, 0)])
