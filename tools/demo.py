@@ -34,7 +34,12 @@ def main() -> int:
         crawl(site.url("/friendly/listing"), environment)
     title("2. What the archive holds")
     run(["akashi", "list"], environment)
-    captures = [json.loads(line) for line in output(["akashi", "list", "--json"], environment).splitlines()]
+    captures: list[dict[str, str]] = [
+        json.loads(line) for line in output(["akashi", "list", "--json"], environment).splitlines()
+    ]
+    if not captures:
+        title("SOMETHING IS WRONG: nothing was captured. See above, then `uv run akashi doctor`")
+        return 1
     title("3. One capture's files")
     files = HOME / "files"
     run(["akashi", "get", captures[0]["capture"], "--to", str(files)], environment)
@@ -48,7 +53,7 @@ def main() -> int:
     say(f"""\
 store      {HOME / "store"}   (started again by any akashi command)
 files      {files}
-look       AKASHI_HOME={HOME} uv run akashi show {captures[0]["capture"] if captures else "…"}
+look       AKASHI_HOME={HOME} uv run akashi show {captures[0]["capture"]}
 your own   uv run akashi capture https://…""")
     return 0 if ok else 1
 
@@ -71,7 +76,7 @@ def crawl(listing: str, environment: dict[str, str]) -> None:
     for line in done.stderr.splitlines():
         if "[pipelines" in line or "[feeds]" in line or "Dropped:" in line or "ERROR" in line:
             say(f"  {line}")
-    if done.returncode:
+    if done.returncode or not found.exists() or not found.stat().st_size:
         say(done.stderr)
     for line in found.read_text("utf-8").splitlines() if found.exists() else []:
         item = json.loads(line)
