@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from evidence.audit_chain import Chain, Slot, judge, reconstruct
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
@@ -15,7 +15,7 @@ from evidence.checkpoint import PREFIX as CHECKPOINTS
 from evidence.entry import CLOSING, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
 from evidence.note import MAX_NOTE, VerifierKey
-from evidence.segment import MAX_ENTRIES, Header, Line, parse_header, parse_line, split_lines
+from evidence.segment import MAX_ENTRIES, Line, parse_header, parse_line, split_lines
 from evidence.segment import PREFIX as SEGMENTS
 from evidence.tree import leaf_hash
 
@@ -25,7 +25,7 @@ _MAX_SEGMENT: Final = (MAX_ENTRIES + 1) * (MAX_ENTRY + 1)
 REMEMBERED: Final = "remembered"
 """Stands for an object where a finding is about the size and root that the auditor brought."""
 
-_Headers: TypeAlias = Mapping[str, tuple[Line, Header, int]]
+_Headers: TypeAlias = Mapping[str, tuple[Line, Mapping[str, Any], int]]
 """By segment: its first line, what that says, and how many lines follow."""
 
 
@@ -100,7 +100,7 @@ def _read_notes(source: ObjectSource, report: AuditReport) -> dict[str, bytes]:
 
 def _read_segments(source: ObjectSource, report: AuditReport) -> tuple[list[Slot], _Headers]:
     slots: list[Slot] = []
-    headers: dict[str, tuple[Line, Header, int]] = {}
+    headers: dict[str, tuple[Line, Mapping[str, Any], int]] = {}
     for head in source.list(SEGMENTS):
         if not (matched := _SEGMENT_KEY.fullmatch(head.key)):
             continue

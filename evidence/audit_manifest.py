@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
 
 from evidence import dsse
 from evidence.audit_ledger import Ledger
@@ -14,7 +13,6 @@ from evidence.digests import digest_bytes
 from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.errors import CheckFailedError, ManifestError, SignatureError
 from evidence.manifest import Manifest, parse_manifest, request_digests, reseal, sealed_form
-from evidence.manifest_shape import WarcFacts
 
 
 def audit_manifest(
@@ -39,9 +37,10 @@ def audit_manifest(
         report.findings.append(Finding(key, "manifest-entry", detail, field=field, entry=index))
     for field, detail in _against_warc(manifest, warcs, ended):
         report.findings.append(Finding(key, "manifest-warc", detail, field=field, entry=index))
-    signature = cast("dsse.Signature", ended.ended["signature"])  # evidence/entry.py: with a manifest, one
-    try:
-        dsse.verify(data, signature, [vkey for added, vkey in ledger.collectors if added < index])
+    try:  # where there is a manifest, there is a signature: evidence/entry.py
+        dsse.verify(
+            data, ended.ended["signature"], [vkey for added, vkey in ledger.collectors if added < index]
+        )
     except SignatureError as error:
         if error.rule == "signature-key" and ledger.damaged:
             report.notes.append(f"{key}: entries are damaged, and its key's may be among them")
@@ -69,7 +68,7 @@ def _originals(warcs: Mapping[str, WarcReading], ended: Entry) -> Iterator[bytes
         facts = {**named, "records": len(reading.records)}
         del facts["version"]
         try:
-            yield reseal(reading.sealed, cast("WarcFacts", facts))
+            yield reseal(reading.sealed, facts)
         except CheckFailedError:
             continue
 
@@ -99,7 +98,7 @@ def _against_warc(
         yield "warc.key", f"{manifest.warc['key']} is not among the objects of entry {ended.index}"
         return
     for name in ("sha256", "sha512", "size"):
-        if dict(named)[name] != dict(manifest.warc)[name]:
+        if named[name] != manifest.warc[name]:
             yield f"warc.{name}", f"differs from entry {ended.index}"
     reading = warcs.get(manifest.warc["key"])
     if reading is None or not reading.sound:

@@ -13,26 +13,13 @@ import ctypes
 import sys
 import time
 from datetime import datetime
-from typing import Final, Literal, TypedDict
+from typing import Any, Final
 
 from evidence.canonical import utc
-from evidence.shape import Count, Text, Utc
 
 _STA_UNSYNC: Final = 0x0040
 _TIME_ERROR: Final = 5
-
-
-class Clock(TypedDict):
-    """The manifest's `clock`; errors in microseconds, monotonic time in microseconds since boot."""
-
-    source: Literal["adjtimex", "unknown"]
-    synchronised: bool | None
-    estimated_error_us: Count | None
-    maximum_error_us: Count | None
-    read_at: Utc
-    zone: Text
-    offset: Text
-    monotonic_us: Count
+_UNKNOWN: Final = None, None, None
 
 
 class _Timex(ctypes.Structure):
@@ -49,32 +36,30 @@ class _Timex(ctypes.Structure):
     )
 
 
-def clock_block(now: datetime) -> Clock:
-    """The clock's state beside the moment `now` (with a time zone), which the caller has just read."""
+def clock_block(now: datetime) -> dict[str, Any]:
+    """The manifest's `clock` beside the moment `now` (with a time zone), which the caller has just read."""
     local = now.astimezone()
-    seconds = int((local.utcoffset() or local - local).total_seconds())
-    minutes = abs(seconds) // 60
-    discipline = _adjtimex() if sys.platform == "linux" else None
+    synchronised, estimated, maximum = _adjtimex() if sys.platform == "linux" else _UNKNOWN
     return {
-        "source": "adjtimex" if discipline else "unknown",
-        "synchronised": discipline[0] if discipline else None,
-        "estimated_error_us": discipline[1] if discipline else None,
-        "maximum_error_us": discipline[2] if discipline else None,
+        "source": "unknown" if synchronised is None else "adjtimex",
+        "synchronised": synchronised,
+        "estimated_error_us": estimated,
+        "maximum_error_us": maximum,
         "read_at": utc(now),
         "zone": local.tzname() or "unknown",
-        "offset": f"{'-' if seconds < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}",
+        "offset": local.isoformat(timespec="minutes")[-6:],
         "monotonic_us": time.monotonic_ns() // 1000,
     }
 
 
-def _adjtimex() -> tuple[bool, int, int] | None:
-    """Synchronised or not, estimated and maximum error in µs; None where the call is not allowed."""
+def _adjtimex() -> tuple[bool | None, int | None, int | None]:
+    """Synchronised or not, estimated and maximum error in µs; _UNKNOWN where the call is not allowed."""
     timex = _Timex()  # modes = 0: read only, needs no privilege
     try:
         state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
     except (OSError, AttributeError):  # a C library without it
-        return None
+        return _UNKNOWN
     if state < 0:
-        return None
+        return _UNKNOWN
     synchronised = state != _TIME_ERROR and not timex.status & _STA_UNSYNC
     return synchronised, max(0, timex.esterror), max(0, timex.maxerror)

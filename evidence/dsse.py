@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
-from typing import Annotated, Final, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from evidence.errors import SignatureError
 from evidence.note import SIGNATURE_BYTES, SigningKey, VerifierKey
-from evidence.shape import Text
+from evidence.shape import Scalar, Text
 
 PAYLOAD_TYPE: Final = "application/vnd.akashi.manifest+json"
 
@@ -29,11 +29,10 @@ def _is_signature(text: str) -> bool:
     return len(blob) == SIGNATURE_BYTES and base64.b64encode(blob).decode() == text
 
 
-class Signature(TypedDict):
-    """One signature, as it stands in a `capture.…` entry."""
-
-    keyid: Text
-    sig: Annotated[str, "the base64 of a 64-byte signature", _is_signature]
+SIGNATURE: Final = {
+    "keyid": Text,
+    "sig": Scalar(str, "the base64 of a 64-byte signature", _is_signature),
+}
 
 
 def pae(payload: bytes) -> bytes:
@@ -47,13 +46,13 @@ def key_id(key: VerifierKey) -> str:
     return f"{key.name}+{key.key_id.hex()}"
 
 
-def sign(payload: bytes, key: SigningKey) -> Signature:
+def sign(payload: bytes, key: SigningKey) -> dict[str, str]:
     """The collector's signature over a manifest's exact bytes."""
     signature = key.sign(pae(payload))
     return {"keyid": key_id(key.verifier), "sig": base64.b64encode(signature).decode()}
 
 
-def verify(payload: bytes, signature: Signature, vkeys: Sequence[VerifierKey]) -> VerifierKey:
+def verify(payload: bytes, signature: Mapping[str, str], vkeys: Sequence[VerifierKey]) -> VerifierKey:
     """The key, one of `vkeys`, whose signature this is.
 
     Raises SignatureError: rule `signature-form`, `signature-key` (not among `vkeys`) or `signature`.

@@ -11,17 +11,36 @@ bodies below are frozen: a change is a new `v`, never another meaning.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, NotRequired, Self, TypeAlias, TypedDict, cast
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self, TypeAlias, cast
 
 from evidence.canonical import canonical, parse
 from evidence.digests import Digests
-from evidence.dsse import Signature
+from evidence.dsse import SIGNATURE
 from evidence.errors import EntryError, NoteError
 from evidence.identifiers import is_ulid
 from evidence.note import VerifierKey
 from evidence.reasons import CODES
-from evidence.shape import Count, Key, Sha256, Sha512, ShapeError, Slug, Text, Ulid, Utc, check
+from evidence.shape import (
+    ANY,
+    DIGESTS,
+    Bool,
+    Count,
+    Int,
+    Key,
+    OrNull,
+    Scalar,
+    Sha256,
+    Shape,
+    ShapeError,
+    Slug,
+    Str,
+    Text,
+    Ulid,
+    Utc,
+    check,
+    one_of,
+)
 from evidence.tree import leaf_hash
 
 MAX_ENTRY: Final = 65535
@@ -43,6 +62,9 @@ CLOSING: Final = {
 }
 """The types that end an attempt, each with its outcome."""
 
+ObjectJson: TypeAlias = Mapping[str, Any]
+"""One object in the store: an item of a closing entry's `objects`."""
+
 
 def _is_vkey(text: str) -> bool:
     try:
@@ -52,103 +74,43 @@ def _is_vkey(text: str) -> bool:
     return True
 
 
-Vkey = Annotated[str, "the vkey of an Ed25519 key", _is_vkey]
-Code = Annotated[str, "a reason's code from the closed list", CODES.__contains__]
-
-
-class DigestsJson(TypedDict):
-    """Digests of one run of bytes."""
-
-    sha256: Sha256
-    sha512: Sha512
-    size: Count
-
-
-class ObjectJson(DigestsJson):
-    """One object in the store; `version` is what the store answered to the put, or empty."""
-
-    key: Key
-    version: Annotated[str, "text of at most 1024 characters", lambda value: len(value) <= 1024]  # noqa: PLR2004
+CODE: Final = Scalar(str, "a reason's code from the closed list", CODES.__contains__)
+_VKEY: Final = Scalar(str, "the vkey of an Ed25519 key", _is_vkey)
+_VERSION: Final = Scalar(str, "text of at most 1024 characters", lambda value: len(value) <= 1024)  # noqa: PLR2004
+_ENTRY: Final[Shape] = {
+    "v": Int,
+    "index": Count,
+    "prev": Sha256,
+    "time": Utc,
+    "type": Str,
+    "subject": Text,
+    "body": {"*": ANY},
+}
+_ENDED: Final[Shape] = {
+    "started": Count,  # index of the attempt's `capture.started`
+    "outcome": one_of(*CLOSING.values()),
+    "reasons": [CODE],
+    "objects": [{"key": Key, "version": _VERSION, **DIGESTS}],  # version: the store's answer, or empty
+    "signature": OrNull(SIGNATURE),  # of the manifest, by the collector
+}
+_BODIES: Final[Mapping[str, Shape]] = {
+    "log.opened": {"origin": Text, "vkey": _VKEY},
+    "key.added": {"role": one_of("collector"), "vkey": _VKEY},
+    "custody.store": {
+        "endpoint_kind": Slug,
+        "bucket": Text,
+        "abilities": {"create_only": Bool, "versioning": Bool, "object_lock": Bool, "checksum_sha256": Bool},
+        "profile": Slug,
+    },
+    # `request`: digests of the canonical, salted request document that the manifest keeps
+    "capture.started": {"request": DIGESTS, "attempt_of?": Ulid},
+    **dict.fromkeys(CLOSING, _ENDED),
+}
 
 
 def digests_of(item: ObjectJson) -> Digests:
     """What an object's bytes must give."""
     return Digests(item["sha256"], item["sha512"], item["size"])
-
-
-class LogOpened(TypedDict):
-    """Body of `log.opened`, entry 0; subject: the origin."""
-
-    origin: Text
-    vkey: Vkey
-
-
-class KeyAdded(TypedDict):
-    """Body of `key.added`; subject: the origin."""
-
-    role: Literal["collector"]
-    vkey: Vkey
-
-
-class Abilities(TypedDict):
-    """What a store was found able to do when it was probed."""
-
-    create_only: bool
-    versioning: bool
-    object_lock: bool
-    checksum_sha256: bool
-
-
-class CustodyStore(TypedDict):
-    """Body of `custody.store`; subject: the bucket."""
-
-    endpoint_kind: Slug
-    bucket: Text
-    abilities: Abilities
-    profile: Slug
-
-
-class CaptureStarted(TypedDict):
-    """Body of `capture.started`; subject: the capture's id.
-
-    `request` is the digest of the canonical, salted request document that the manifest keeps.
-    """
-
-    request: DigestsJson
-    attempt_of: NotRequired[Ulid]
-
-
-class CaptureEnded(TypedDict):
-    """Body of `capture.completed`, `.partial` and `.failed`; subject: the capture's id.
-
-    `started` is the index of the attempt's `capture.started`. Nothing preserved: no objects and
-    no signature. Otherwise exactly one object is the manifest, which the collector signed.
-    """
-
-    started: Count
-    outcome: Literal["complete", "partial", "failed"]
-    reasons: list[Code]
-    objects: list[ObjectJson]
-    signature: Signature | None
-
-
-class _EntryJson(TypedDict):
-    v: int
-    index: Count
-    prev: Sha256
-    time: Utc
-    type: str
-    subject: Text
-    body: dict[str, Any]
-
-
-_BODIES: Final[Mapping[str, Any]] = {
-    "log.opened": LogOpened,
-    "key.added": KeyAdded,
-    "custody.store": CustodyStore,
-    "capture.started": CaptureStarted,
-    **dict.fromkeys(CLOSING, CaptureEnded),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +127,7 @@ class Entry:
 
     def encode(self) -> bytes:
         """The entry's bytes. Raises EntryError for what must never be appended, CanonicalError likewise."""
-        document = {
-            "body": dict(self.body),
-            "index": self.index,
-            "prev": self.prev,
-            "subject": self.subject,
-            "time": self.time,
-            "type": self.type,
-            "v": self.v,
-        }
+        document = asdict(self)
         _refuse(document)
         data = canonical(document)
         if len(data) > MAX_ENTRY:
@@ -190,9 +144,9 @@ class Entry:
         return cls(**cast("dict[str, Any]", document))
 
     @property
-    def ended(self) -> CaptureEnded:
+    def ended(self) -> Mapping[str, Any]:
         """The body, of an entry whose type is in CLOSING."""
-        return cast("CaptureEnded", self.body)
+        return self.body
 
 
 def chain(previous: bytes | None) -> str:
@@ -200,55 +154,43 @@ def chain(previous: bytes | None) -> str:
     return NO_PREVIOUS if previous is None else leaf_hash(previous).hex()
 
 
-def _refuse(document: object) -> None:
+def _refuse(document: Any) -> None:
     """Raise EntryError unless the document is an entry whose parts agree with one another."""
     try:
-        check(document, _EntryJson)
-        entry = cast("_EntryJson", document)
-        if entry["v"] != 1:
-            raise EntryError(f"version {entry['v']} is not known", rule="entry-version", field="v")
-        if entry["type"] not in _BODIES:
-            raise EntryError(f"{entry['type']!r} is no entry type", rule="entry-type", field="type")
-        check(entry["body"], _BODIES[entry["type"]], "body")
+        check(document, _ENTRY)
+        if document["v"] != 1:
+            raise EntryError(f"version {document['v']} is not known", rule="entry-version", field="v")
+        if document["type"] not in _BODIES:
+            raise EntryError(f"{document['type']!r} is no entry type", rule="entry-type", field="type")
+        check(document["body"], _BODIES[document["type"]], "body")
     except ShapeError as error:
         raise EntryError(str(error), rule="entry-shape", field=error.path) from error
-    for broken, what in (*_disagreements(entry), *_disagreements_by_type(entry)):
+    for broken, what in _disagreements(document):
         if broken:
             raise EntryError(what, rule="entry-consistency")
 
 
-Disagreements: TypeAlias = Iterator[tuple[bool, str]]
-
-
-def _disagreements(entry: _EntryJson) -> Disagreements:
-    is_first = entry["index"] == 0
+def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    body, subject, is_first = entry["body"], entry["subject"], entry["index"] == 0
     yield is_first != (entry["prev"] == NO_PREVIOUS), "`prev` is 64 zeros in entry 0 and nowhere else"
     yield is_first != (entry["type"] == "log.opened"), "entry 0 is `log.opened`, and no other is"
-    is_capture = entry["type"].startswith("capture.")
-    yield is_capture and not is_ulid(entry["subject"]), "the subject is no capture id"
-
-
-def _disagreements_by_type(entry: _EntryJson) -> Disagreements:
-    body, subject = entry["body"], entry["subject"]
     if entry["type"] == "log.opened":
         yield VerifierKey.parse(body["vkey"]).name != body["origin"], "origin and key name differ"
         yield body["origin"] != subject, "origin and subject differ"
     elif entry["type"] == "custody.store":
         yield body["bucket"] != subject, "bucket and subject differ"
-    elif entry["type"] in CLOSING:
-        yield from _disagreements_of_end(entry, cast("CaptureEnded", body))
-
-
-def _disagreements_of_end(entry: _EntryJson, body: CaptureEnded) -> Disagreements:
-    keys = [item["key"] for item in body["objects"]]
-    manifests = [key for key in keys if key.endswith("/manifest.json")]
-    complete = body["outcome"] == "complete"
-    outside = [key for key in keys if entry["subject"] not in key.split("/")[:-1]]
-    yield body["outcome"] != CLOSING[entry["type"]], "type and outcome differ"
-    yield complete == bool(body["reasons"]), "complete captures have no reasons, all others have some"
-    yield body["started"] >= entry["index"], "`started` names no earlier entry"
-    yield keys != sorted(set(keys)), "objects are not sorted by key, or a key stands twice"
-    yield bool(outside), "an object lies outside the capture's folder"
-    yield complete and not keys, "a complete capture without objects"
-    yield len(manifests) != bool(keys), "with objects there is exactly one manifest.json, without none"
-    yield (body["signature"] is None) != (not keys), "the manifest is signed, and nothing else is"
+    elif entry["type"].startswith("capture."):
+        yield not is_ulid(subject), "the subject is no capture id"
+    if entry["type"] in CLOSING:
+        keys = [item["key"] for item in body["objects"]]
+        manifests = [key for key in keys if key.endswith("/manifest.json")]
+        complete = body["outcome"] == "complete"
+        outside = [key for key in keys if subject not in key.split("/")[:-1]]
+        yield body["outcome"] != CLOSING[entry["type"]], "type and outcome differ"
+        yield complete == bool(body["reasons"]), "complete captures have no reasons, all others some"
+        yield body["started"] >= entry["index"], "`started` names no earlier entry"
+        yield keys != sorted(set(keys)), "objects are not sorted by key, or a key stands twice"
+        yield bool(outside), "an object lies outside the capture's folder"
+        yield complete and not keys, "a complete capture without objects"
+        yield len(manifests) != bool(keys), "with objects there is exactly one manifest.json, without none"
+        yield (body["signature"] is None) != (not keys), "the manifest is signed, and nothing else is"

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from evidence.canonical import canonical, parse
 from evidence.digests import Digests, digest_bytes
 from evidence.errors import CanonicalError, ManifestError
-from evidence.manifest_shape import ManifestDocument, Request, SealedManifest, WarcFacts
-from evidence.shape import ShapeError, check
+from evidence.manifest_shape import FINAL, REQUEST, SEALED, WarcFacts
+from evidence.shape import Shape, ShapeError, check
 
 MAX_MANIFEST: Final = 64 << 20
 """Bytes of a manifest that is read."""
@@ -31,30 +31,29 @@ MAX_MANIFEST: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest that keeps every rule, with its exact bytes."""
+    """A manifest that keeps every rule; the views are of its keys."""
 
-    data: bytes
-    document: ManifestDocument
+    document: dict[str, Any]
 
     @property
     def id(self) -> str:
         """The capture's id."""
-        return self.document["capture"]["id"]
+        return str(self.document["capture"]["id"])
 
     @property
     def url(self) -> str:
         """The URL that was asked for."""
-        return self.document["request"]["url"]
+        return str(self.document["request"]["url"])
 
     @property
     def outcome(self) -> str:
         """`complete`, `partial` or `failed`."""
-        return self.document["outcome"]
+        return str(self.document["outcome"])
 
     @property
     def warc(self) -> WarcFacts:
         """The WARC object."""
-        return self.document["warc"]
+        return dict(self.document["warc"])
 
     @property
     def record_ids(self) -> frozenset[str]:
@@ -65,23 +64,23 @@ class Manifest:
 
 def request_digests(request: Mapping[str, Any]) -> Digests:
     """The digests that `capture.started` holds. Raises ManifestError for a request that is not one."""
-    _refuse_shape(request, Request, "request")
+    _refuse_shape(request, REQUEST, "request")
     return digest_bytes(canonical(request))
 
 
-def seal(document: SealedManifest) -> bytes:
+def seal(document: dict[str, Any]) -> bytes:
     """The sealed form's bytes. Raises ManifestError (rule, field) or CanonicalError."""
-    _refuse(document, SealedManifest)
+    _refuse(document, SEALED)
     return canonical(document)
 
 
 def reseal(sealed: bytes, warc: WarcFacts) -> bytes:
     """The final bytes: the sealed form with `warc`. Raises ManifestError or CanonicalError."""
-    document = parse(sealed)
-    _refuse(document, SealedManifest)
-    final = {**cast("dict[str, Any]", document), "warc": warc}
-    _refuse(final, ManifestDocument)
-    return canonical(final)
+    document: Any = parse(sealed)
+    _refuse(document, SEALED)
+    document["warc"] = warc
+    _refuse(document, FINAL)
+    return canonical(document)
 
 
 def sealed_form(manifest: Manifest) -> bytes:
@@ -92,28 +91,28 @@ def sealed_form(manifest: Manifest) -> bytes:
 def parse_manifest(data: bytes) -> Manifest:
     """The manifest of exactly these bytes.
 
-    Raises ManifestError: `canonical` with the offset, else the rule and the field that broke.
+    Raises ManifestError: a rule of canonical JSON with the offset, else the rule and the field that broke.
     """
     if len(data) > MAX_MANIFEST:
         raise ManifestError(f"{len(data)} bytes exceed {MAX_MANIFEST}", rule="manifest-size")
     try:
-        document = parse(data)
+        document: Any = parse(data)
     except CanonicalError as error:
         raise ManifestError(error.detail, rule=error.rule, offset=error.offset) from error
-    _refuse(document, ManifestDocument)
-    return Manifest(data, cast("ManifestDocument", document))
+    _refuse(document, FINAL)
+    return Manifest(document)
 
 
-def _refuse_shape(document: object, shape: Any, path: str = "") -> None:
+def _refuse_shape(document: object, shape: Shape, path: str = "") -> None:
     try:
         check(document, shape, path)
     except ShapeError as error:
         raise ManifestError(str(error), rule="manifest-shape", field=error.path) from error
 
 
-def _refuse(document: object, shape: Any) -> None:
+def _refuse(document: Any, shape: Shape) -> None:
     _refuse_shape(document, shape)
-    for broken, field, what in _disagreements(cast("dict[str, Any]", document)):
+    for broken, field, what in _disagreements(document):
         if broken:
             raise ManifestError(f"{field}: {what}", rule="manifest-consistency", field=field)
 

@@ -1,276 +1,181 @@
 """The manifest's declaration, v 1: every key, its type, its meaning; evidence/manifest.py uses it.
 
-Frozen: a key may be added as `NotRequired`, none changes its meaning or leaves. Text that is not
-known is empty, a number that is not known is null. All sizes are bytes, all units are in the name.
+Frozen: a key may be added as one that may lack ("name?"), none changes its meaning or leaves. Text
+that is not known is empty, a number that is not known is null. All sizes are bytes, all units are
+in the name.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
-
-from evidence.clock import Clock
-from evidence.entry import Code, DigestsJson
-from evidence.shape import Count, Hex32, Key, Sha256, Sha256OrEmpty, Sha512, Slug, Text, Ulid, Utc
-
-RecordId = Annotated[
-    str,
-    "a WARC record id like <urn:uuid:…>",
-    lambda value: value.startswith("<urn:uuid:") and value.endswith(">"),
-]
-Ended = Annotated[str, "a UTC time, or empty", lambda value: value == "" or value.endswith("Z")]
-
-
-class CaptureFacts(TypedDict):
-    """Which attempt this is; `started_entry` is the ledger index of its `capture.started`."""
-
-    id: Ulid
-    attempt_of: Ulid | None
-    started_entry: Count
-
-
-class Operator(TypedDict):
-    """Who answers for the capture, and how far the name can be trusted (`asserted`: as given)."""
-
-    name: Text
-    os_user: Text
-    host: Text
-    method: Literal["asserted", "oidc", "ssh-key"]
-
-
-class Override(TypedDict):
-    """The named person who lifted robots.txt for one URL, and why."""
-
-    reason: Text
-    operator: Text
-
-
-class FoundBy(TypedDict):
-    """The path by which a spider found the URL."""
-
-    spider: Text
-    query: str
-    rank: Count
-    time: str
-
-
-class Request(TypedDict):
-    """What was asked, fixed and digested into `capture.started` before the first fetch."""
-
-    url: Text
-    requested_at: Utc
-    operator: Operator
-    override: Override | None
-    options: dict[str, Any]
-    found_by: FoundBy | None
-    case: str
-    note: str
-    title: str
-    salt: Hex32
-
-
-class Robots(TypedDict):
-    """What robots.txt said; `sha256` of its body, empty when none arrived."""
-
-    decision: Slug
-    url: str
-    status: Count
-    sha256: Sha256OrEmpty
-    size: Count
-    detail: str
-
-
-class Policy(TypedDict):
-    """What the capture was allowed to do."""
-
-    robots: Robots | None
-    allow_private: bool
-    client_emulation: bool
-
-
-class Redirect(TypedDict):
-    """One hop on the way to the page."""
-
-    url: str
-    status: Count
-    location: str
-
-
-class Displayed(TypedDict):
-    """A fact that the page displays, and where on the page it was read."""
-
-    value: Any
-    read_from: str
-
-
-class Target(TypedDict):
-    """The post: as asked, as arrived at, as displayed. Unknown text is empty, an unknown status null."""
-
-    requested: Text
-    redirects: list[Redirect]
-    final: str
-    status: Count | None
-    canonical: str
-    platform: str
-    title: str
-    displayed: dict[str, Displayed]
-
-
-class ServerDate(TypedDict):
-    """A server's Date header, and how far it was ahead of the local clock."""
-
-    url: str
-    date: str
-    skew_ms: int
-
-
-class Times(TypedDict):
-    """From start to seal; `elapsed_us` by the monotonic clock, null after a restart."""
-
-    started: Utc
-    ended: Utc
-    elapsed_us: Count | None
-    server_dates: list[ServerDate]
-
-
-class StepLog(TypedDict):
-    """One step; `ended` is empty in the step that seals."""
-
-    name: Slug
-    started: Utc
-    ended: Ended
-    outcome: Slug
-    detail: str
-
-
-class Environment(TypedDict):
-    """Software and machine; `config` is the effective settings, `config_sha256` of its canonical form."""
-
-    akashi: Text
-    python: Text
-    packages: dict[str, str]
-    lock_sha256: Sha256OrEmpty
-    os: str
-    kernel: str
-    arch: str
-    host: str
-    boot_id: str
-    config: dict[str, Any]
-    config_sha256: Sha256
-
-
-class Host(TypedDict):
-    """DNS answers and peers (`ip:port`) of one host; TLS as `tls/1.3 TLS_AES_128_GCM_SHA256`."""
-
-    dns: list[str]
-    peers: list[str]
-    tls: NotRequired[list[str]]
-    chain_sha256: NotRequired[list[Sha256]]
-
-
-class RefusedHost(TypedDict):
-    """A connection that the one door refused."""
-
-    host: str
-    port: Count
-    why: str
-
-
-class NetworkFacts(TypedDict):
-    """Hosts reached and refused; what a test or an operator overrode."""
-
-    hosts: dict[str, Host]
-    refused: list[RefusedHost]
-    hosts_override: dict[str, str]
-    extra_ca_sha256: Sha256OrEmpty
-
-
-class FileFacts(TypedDict):
-    """A file of the capture; `record` is the WARC record that holds it."""
-
-    name: Text
-    role: Slug
-    type: str
-    size: Count
-    sha256: Sha256
-    sha512: NotRequired[Sha512]
-    record: RecordId | None
-    layer: NotRequired[str]
-    derived_from: NotRequired[list[str]]
-    how: NotRequired[str]
-
-
-class MediaFacts(TypedDict):
-    """A media file; an *original* is byte-equal to its records' payloads in order.
-
-    Its bytes lie in the WARC, whose SHA-512 stands in the ledger.
-    """
-
-    name: Text
-    role: Literal["original", "assembled", "derivative"]
-    type: str
-    bytes: Count
-    sha256: Sha256
-    records: list[RecordId]
-    how: str
-    format_id: NotRequired[str]
-    probe: NotRequired[dict[str, Any]]
-
-
-class MissingFacts(TypedDict):
-    """Something that happened and was not recorded."""
-
-    client: str
-    url: str
-    why: str
-
-
-class Completeness(TypedDict):
-    """Exchanges by client, by layer and by state of the body, and what is missing."""
-
-    exchanges: dict[str, Count]
-    layers: dict[str, Count]
-    bodies: dict[str, Count]
-    missing: list[MissingFacts]
-
-
-class ReasonFacts(TypedDict):
-    """Why the capture is less than complete."""
-
-    code: Code
-    detail: str
-
-
-class WarcFacts(DigestsJson):
-    """The WARC object: its key, digests, size in bytes and number of records."""
-
-    key: Key
-    records: Count
-
-
-class SealedManifest(TypedDict):
-    """The manifest as it lies inside the WARC."""
-
-    v: int
-    capture: CaptureFacts
-    request: Request
-    policy: Policy
-    target: Target
-    times: Times
-    steps: list[StepLog]
-    clock: Clock
-    environment: Environment
-    network: NetworkFacts
-    browser: dict[str, Any] | None
-    video: dict[str, Any] | None
-    files: list[FileFacts]
-    media: list[MediaFacts]
-    completeness: Completeness
-    outcome: Literal["complete", "partial", "failed"]
-    reasons: list[ReasonFacts]
-    salt: Hex32
-
-
-class ManifestDocument(SealedManifest):
-    """The manifest as it lies in the store."""
-
-    warc: WarcFacts
+from typing import Any, Final, TypeAlias
+
+from evidence.entry import CODE
+from evidence.shape import (
+    ANY,
+    DIGESTS,
+    Bool,
+    Count,
+    Hex32,
+    Int,
+    Key,
+    OrNull,
+    Scalar,
+    Sha256,
+    Sha256OrEmpty,
+    Sha512,
+    Shape,
+    Slug,
+    Str,
+    Text,
+    Ulid,
+    Utc,
+    matching,
+    one_of,
+)
+
+WarcFacts: TypeAlias = dict[str, Any]
+"""A document of the shape WARC."""
+
+_RECORD: Final = matching("a WARC record id like <urn:uuid:…>", r"(?s:<urn:uuid:.*>)")
+
+REQUEST: Final[Shape] = {  # what was asked, digested into `capture.started` before the first fetch
+    "url": Text,
+    "requested_at": Utc,
+    "operator": {  # who answers for the capture, and how far the name can be trusted
+        "name": Text,
+        "os_user": Text,
+        "host": Text,
+        "method": one_of("asserted", "oidc", "ssh-key"),
+    },
+    "override": OrNull({"reason": Text, "operator": Text}),  # who lifted robots.txt for this URL, and why
+    "options": {"*": ANY},
+    "found_by": OrNull({"spider": Text, "query": Str, "rank": Count, "time": Str}),
+    "case": Str,
+    "note": Str,
+    "title": Str,
+    "salt": Hex32,
+}
+
+CLOCK: Final[Shape] = {  # evidence/clock.py
+    "source": one_of("adjtimex", "unknown"),
+    "synchronised": OrNull(Bool),
+    "estimated_error_us": OrNull(Count),
+    "maximum_error_us": OrNull(Count),
+    "read_at": Utc,
+    "zone": Text,
+    "offset": Text,
+    "monotonic_us": Count,  # since boot
+}
+
+WARC: Final[Shape] = {"key": Key, "records": Count, **DIGESTS}
+
+SEALED: Final[Shape] = {  # as it lies inside the WARC
+    "v": Int,
+    "capture": {
+        "id": Ulid,
+        "attempt_of": OrNull(Ulid),  # the attempt that it follows
+        "started_entry": Count,  # ledger index of its `capture.started`
+    },
+    "request": REQUEST,
+    "policy": {  # what the capture was allowed to do
+        "robots": OrNull(
+            {
+                "decision": Slug,
+                "url": Str,
+                "status": Count,
+                "sha256": Sha256OrEmpty,  # of its body, empty when none arrived
+                "size": Count,
+                "detail": Str,
+            }
+        ),
+        "allow_private": Bool,
+        "client_emulation": Bool,
+    },
+    "target": {  # the post: as asked, as arrived at, as displayed
+        "requested": Text,
+        "redirects": [{"url": Str, "status": Count, "location": Str}],
+        "final": Str,
+        "status": OrNull(Count),
+        "canonical": Str,
+        "platform": Str,
+        "title": Str,
+        "displayed": {"*": {"value": ANY, "read_from": Str}},
+    },
+    "times": {
+        "started": Utc,
+        "ended": Utc,
+        "elapsed_us": OrNull(Count),  # by the monotonic clock, null after a restart
+        "server_dates": [{"url": Str, "date": Str, "skew_ms": Int}],  # how far ahead of the local clock
+    },
+    "steps": [
+        {
+            "name": Slug,
+            "started": Utc,
+            "ended": Scalar(str, "a UTC time, or empty", lambda value: not value or value.endswith("Z")),
+            "outcome": Slug,
+            "detail": Str,
+        }
+    ],
+    "clock": CLOCK,
+    "environment": {
+        "akashi": Text,
+        "python": Text,
+        "packages": {"*": Str},
+        "lock_sha256": Sha256OrEmpty,
+        "os": Str,
+        "kernel": Str,
+        "arch": Str,
+        "host": Str,
+        "boot_id": Str,
+        "config": {"*": ANY},  # effective settings
+        "config_sha256": Sha256,  # of their canonical form
+    },
+    "network": {
+        "hosts": {  # DNS answers, peers as `ip:port`, TLS as `tls/1.3 TLS_AES_128_GCM_SHA256`
+            "*": {"dns": [Str], "peers": [Str], "tls?": [Str], "chain_sha256?": [Sha256]}
+        },
+        "refused": [{"host": Str, "port": Count, "why": Str}],  # by the one door
+        "hosts_override": {"*": Str},
+        "extra_ca_sha256": Sha256OrEmpty,
+    },
+    "browser": OrNull({"*": ANY}),
+    "video": OrNull({"*": ANY}),
+    "files": [
+        {
+            "name": Text,
+            "role": Slug,
+            "type": Str,
+            "size": Count,
+            "sha256": Sha256,
+            "sha512?": Sha512,
+            "record": OrNull(_RECORD),  # that holds it
+            "layer?": Str,
+            "derived_from?": [Str],
+            "how?": Str,
+        }
+    ],
+    "media": [
+        {
+            "name": Text,
+            "role": one_of("original", "assembled", "derivative"),
+            "type": Str,
+            "bytes": Count,
+            "sha256": Sha256,
+            "records": [_RECORD],  # an original is byte-equal to their payloads in order
+            "how": Str,
+            "format_id?": Str,
+            "probe?": {"*": ANY},
+        }
+    ],
+    "completeness": {  # exchanges by client, by layer and by state of the body; what was not recorded
+        "exchanges": {"*": Count},
+        "layers": {"*": Count},
+        "bodies": {"*": Count},
+        "missing": [{"client": Str, "url": Str, "why": Str}],
+    },
+    "outcome": one_of("complete", "partial", "failed"),
+    "reasons": [{"code": CODE, "detail": Str}],
+    "salt": Hex32,
+}
+
+FINAL: Final[Shape] = {**SEALED, "warc": WARC}  # as it lies in the store

@@ -12,25 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypedDict, cast
+from typing import Any, Final
 
 from evidence.canonical import canonical, parse
 from evidence.entry import Entry, chain
 from evidence.errors import CheckFailedError, SegmentError
-from evidence.shape import Count, Sha256, ShapeError, check
+from evidence.shape import Count, Int, Sha256, ShapeError, check
 
 PREFIX: Final = "ledger/segments/"
 MAX_ENTRIES: Final = 256
 """Entries in one segment, as many as an entry bundle of tlog-tiles has: bounds a reader's memory."""
 
 
-class Header(TypedDict):
-    """A segment's first line."""
-
-    count: Count
-    first: Count
-    prev: Sha256
-    v: int
+_HEADER: Final = {"count": Count, "first": Count, "prev": Sha256, "v": Int}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +109,18 @@ def split_lines(data: bytes) -> Iterator[Line]:
         yield Line(torn, offset, len(torn))
 
 
-def parse_header(line: Line) -> Header:
-    """A segment's first line. Raises SegmentError (rule `segment-header`)."""
+def parse_header(line: Line) -> dict[str, Any]:
+    """A segment's first line: `count`, `first`, `prev`, `v`. Raises SegmentError (rule `segment-header`)."""
     try:
-        value = parse(line.data)
-        check(value, Header)
+        header: Any = parse(line.data)
+        check(header, _HEADER)
     except (CheckFailedError, ShapeError) as error:
         raise _broken(line, "segment-header", str(error)) from error
-    header = cast("Header", value)
     if header["v"] != 1:
         raise _broken(line, "segment-header", f"version {header['v']} is not known")
     if not 0 < header["count"] <= MAX_ENTRIES:
         raise _broken(line, "segment-count", f"{header['count']} entries are not 1 to {MAX_ENTRIES}")
-    return header
+    return dict(header)
 
 
 def parse_line(line: Line) -> Entry:

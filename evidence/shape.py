@@ -1,51 +1,65 @@
-"""Checks JSON against a TypedDict: a format is declared once, for mypy, for readers and for parsing.
+"""Checks JSON against a declaration that looks like the document itself.
 
-    class Signed(TypedDict):
-        keyid: Text
-        sig: Base64
+    {"keyid": Text, "sig": Base64}       exactly these keys; one written as "name?" may lack
+    [Count]                              a list of counts
+    {"*": Text}                          any keys, each with text
+    OrNull(Ulid)                         a ULID, or null
+    ANY                                  whatever JSON can hold
 
-A document must have exactly the declared keys (`NotRequired` ones may lack), each of exactly the
-declared type: no boolean where an integer stands, no key that nobody declared. A format that is
-frozen cannot afford a reader who is generous.
+No boolean passes where an integer stands, and no key that nobody declared: a format that is frozen
+cannot afford a reader who is generous.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
-from types import NoneType, UnionType
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    TypeAlias,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from evidence.canonical import parse_utc
 from evidence.errors import CanonicalError
 from evidence.identifiers import is_ulid
 
-Rule: TypeAlias = Callable[[Any], bool]
+Shape: TypeAlias = Any
+"""A Scalar, OrNull, ANY, or a dict or one-item list of shapes."""
+
+ANY: Final = ...
 
 
 class ShapeError(ValueError):
-    """`path` names the value that has not its declared shape, `what` says why."""
+    """`path` names the value that has not its declared shape."""
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(f"{path or 'the document'}: {what}")
         self.path = path
 
 
-def _matching(pattern: str) -> Rule:
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A value of exactly this type that passes the test; `what` completes "is not …"."""
+
+    kind: type
+    what: str
+    test: Callable[[Any], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True)
+class OrNull:
+    """The shape, or null."""
+
+    shape: Shape
+
+
+def matching(what: str, pattern: str) -> Scalar:
+    """Text that the pattern matches whole."""
     expression = re.compile(pattern, re.ASCII)
-    return lambda value: expression.fullmatch(value) is not None
+    return Scalar(str, what, lambda value: expression.fullmatch(value) is not None)
+
+
+def one_of(*choices: str) -> Scalar:
+    """One of these texts."""
+    return Scalar(str, f"one of {', '.join(choices)}", choices.__contains__)
 
 
 def _is_utc(value: str) -> bool:
@@ -56,83 +70,52 @@ def _is_utc(value: str) -> bool:
     return True
 
 
-Count = Annotated[int, "an integer, 0 or more", lambda value: value >= 0]
-Text = Annotated[str, "text of 1 to 65536 characters", lambda value: 0 < len(value) <= 1 << 16]
-Slug = Annotated[str, "1 to 64 of a-z 0-9 . _ -", _matching(r"[a-z0-9._-]{1,64}")]
-Hex32 = Annotated[str, "32 lower-case hexadecimal digits", _matching(r"[0-9a-f]{32}")]
-Sha256 = Annotated[str, "64 lower-case hexadecimal digits", _matching(r"[0-9a-f]{64}")]
-Sha256OrEmpty = Annotated[str, "64 lower-case hexadecimal digits, or empty", _matching(r"(?:[0-9a-f]{64})?")]
-Sha512 = Annotated[str, "128 lower-case hexadecimal digits", _matching(r"[0-9a-f]{128}")]
-Ulid = Annotated[str, "a ULID", is_ulid]
-Utc = Annotated[str, "a UTC time like 2026-11-23T08:13:00.123Z", _is_utc]
-Key = Annotated[
-    str,
+Bool: Final = Scalar(bool, "true or false")
+Int: Final = Scalar(int, "an integer")
+Count: Final = Scalar(int, "an integer, 0 or more", lambda value: value >= 0)
+Str: Final = Scalar(str, "text")
+Text: Final = Scalar(str, "text of 1 to 65536 characters", lambda value: 0 < len(value) <= 1 << 16)
+Slug: Final = matching("1 to 64 of a-z 0-9 . _ -", r"[a-z0-9._-]{1,64}")
+Hex32: Final = matching("32 lower-case hexadecimal digits", r"[0-9a-f]{32}")
+Sha256: Final = matching("64 lower-case hexadecimal digits", r"[0-9a-f]{64}")
+Sha256OrEmpty: Final = matching("64 lower-case hexadecimal digits, or empty", r"(?:[0-9a-f]{64})?")
+Sha512: Final = matching("128 lower-case hexadecimal digits", r"[0-9a-f]{128}")
+Ulid: Final = Scalar(str, "a ULID", is_ulid)
+Utc: Final = Scalar(str, "a UTC time like 2026-11-23T08:13:00.123Z", _is_utc)
+Key: Final = matching(
     "an object key of A-Z a-z 0-9 . _ = - in parts of 1 to 200, none of them only dots",
-    _matching(r"(?!.{1025})(?:(?!\.+(?:/|$))[A-Za-z0-9._=-]{1,200}/)*(?!\.+$)[A-Za-z0-9._=-]{1,200}"),
-]
+    r"(?!.{1025})(?:(?!\.+(?:/|$))[A-Za-z0-9._=-]{1,200}/)*(?!\.+$)[A-Za-z0-9._=-]{1,200}",
+)
+DIGESTS: Final = {"sha256": Sha256, "sha512": Sha512, "size": Count}
 
 
-def check(value: object, shape: Any, path: str = "") -> None:
-    """Check a parsed value against a type. Raises ShapeError naming the first value that differs."""
-    origin = get_origin(shape)
-    if shape is Any:
-        return
-    if is_typeddict(shape):
-        _check_document(value, shape, path)
-    elif origin is Annotated:
-        base, what, rule = get_args(shape)
-        _check_scalar(value, base, path, what)
-        if not rule(value):
-            raise ShapeError(path, f"is not {what}")
-    elif origin is Literal:
-        if not any(
-            value is choice or (isinstance(value, str) and value == choice) for choice in get_args(shape)
-        ):
-            raise ShapeError(path, f"is none of {', '.join(map(repr, get_args(shape)))}")
-    elif origin in {Union, UnionType}:
-        _check_optional(value, shape, path)
-    elif origin in {list, dict}:
-        _check_items(value, origin, get_args(shape)[-1], path)
-    else:
-        _check_scalar(value, shape, path, shape.__name__)
+def check(value: object, shape: Shape, path: str = "") -> None:
+    """Check a parsed value. Raises ShapeError naming the first value that differs."""
+    if isinstance(shape, OrNull):
+        if value is not None:
+            check(value, shape.shape, path)
+    elif isinstance(shape, Scalar):
+        if type(value) is not shape.kind or not shape.test(value):  # exactly: True is no integer here
+            raise ShapeError(path, f"is not {shape.what}")
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            raise ShapeError(path, "is not a list")
+        for number, item in enumerate(value):
+            check(item, shape[0], f"{path}[{number}]")
+    elif shape is not ANY:
+        _check_object(value, shape, f"{path}.".lstrip("."))
 
 
-def _check_document(value: object, shape: Any, path: str) -> None:
+def _check_object(value: object, shape: dict[str, Shape], prefix: str) -> None:
     if not isinstance(value, dict):
-        raise ShapeError(path, "is not an object")
-    hints, required = _declared(shape)
-    for key in sorted(required - set(value)):
-        raise ShapeError(f"{path}.{key}".lstrip("."), "is missing")
-    for key in sorted(set(value) - set(hints)):
-        raise ShapeError(f"{path}.{key}".lstrip("."), "is not declared")
+        raise ShapeError(prefix.rstrip("."), "is not an object")
+    shapes = {key.rstrip("?"): item for key, item in shape.items()}
+    if "*" in shape:
+        shapes = dict.fromkeys(value, shape["*"])
+    for key in sorted(shapes.keys() - value.keys()):
+        if f"{key}?" not in shape:
+            raise ShapeError(f"{prefix}{key}", "is missing")
+    for key in sorted(value.keys() - shapes.keys()):
+        raise ShapeError(f"{prefix}{key}", "is not declared")
     for key, item in value.items():
-        check(item, hints[key], f"{path}.{key}".lstrip("."))
-
-
-def _check_optional(value: object, shape: Any, path: str) -> None:
-    choices = [choice for choice in get_args(shape) if choice is not NoneType]
-    if value is None and len(choices) < len(get_args(shape)):
-        return
-    (choice,) = choices  # one type or null: a reader must never have to guess which
-    check(value, choice, path)
-
-
-def _check_items(value: object, kind: Any, item_shape: Any, path: str) -> None:
-    if not isinstance(value, kind):
-        raise ShapeError(path, f"is not {'a list' if kind is list else 'an object'}")
-    pairs: Any = enumerate(value) if isinstance(value, list) else value.items()
-    for name, item in pairs:
-        check(item, item_shape, f"{path}[{name}]" if kind is list else f"{path}.{name}".lstrip("."))
-
-
-def _check_scalar(value: object, kind: Any, path: str, what: str) -> None:
-    if type(value) is not kind:  # exactly: True is no integer here
-        raise ShapeError(path, f"is not {what}")
-
-
-@cache
-def _declared(shape: Any) -> tuple[dict[str, Any], frozenset[str]]:
-    hints = get_type_hints(shape, include_extras=True)
-    optional = {key for key, hint in hints.items() if get_origin(hint) is NotRequired}
-    bare = {key: get_args(hint)[0] if key in optional else hint for key, hint in hints.items()}
-    return bare, frozenset(hints) - optional
+        check(item, shapes[key], f"{prefix}{key}")

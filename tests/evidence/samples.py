@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from evidence.manifest_shape import Request, SealedManifest
 from evidence.note import SigningKey
 
 ORIGIN: Final = "akashi.invalid/5f2c61d0"
@@ -18,7 +17,7 @@ MOMENT: Final = datetime(2026, 11, 23, 8, 13, 0, 123000, UTC)
 CAPTURE: Final = "01KAR5Q8Z41X7JQ9D2N6V0H3GT"
 FOLDER: Final = f"captures/2026/11/23/{CAPTURE}/"
 
-REQUEST: Final[Request] = {
+REQUEST: Final[dict[str, Any]] = {
     "case": "K-17",
     "found_by": {"spider": "feeds", "query": "https://feed.example/rss", "rank": 2, "time": TIME},
     "note": "",
@@ -31,7 +30,7 @@ REQUEST: Final[Request] = {
     "url": "https://video.example/watch?v=1",
 }
 
-SEALED: Final[SealedManifest] = {
+SEALED: Final[dict[str, Any]] = {
     "v": 1,
     "capture": {"id": CAPTURE, "attempt_of": None, "started_entry": 2},
     "request": REQUEST,
@@ -109,6 +108,6 @@ SEALED: Final[SealedManifest] = {
 }
 
 
-def sealed_facts() -> SealedManifest:
+def sealed_facts() -> dict[str, Any]:
     """A copy of SEALED to change."""
     return copy.deepcopy(SEALED)

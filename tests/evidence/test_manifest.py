@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.canonical import canonical, field_at
-from evidence.clock import Clock, clock_block
+from evidence.clock import clock_block
 from evidence.digests import digest_bytes
 from evidence.errors import ManifestError
 from evidence.manifest import parse_manifest, request_digests, reseal, seal, sealed_form
-from evidence.manifest_shape import WarcFacts
+from evidence.manifest_shape import CLOCK, WarcFacts
 from evidence.shape import check
 from tests.evidence.archives import capture_id, warc_and_manifest, warc_key
 from tests.evidence.samples import CAPTURE, FOLDER, REQUEST, sealed_facts
@@ -87,7 +87,7 @@ def test_no_key_may_lack_when_sealing(key: str) -> None:
     facts: dict[str, Any] = dict(sealed_facts())
     del facts[key]
     with pytest.raises(ManifestError) as caught:
-        seal(facts)  # type: ignore[arg-type]
+        seal(facts)
     assert caught.value.field == key
 
 
@@ -118,7 +118,7 @@ def test_the_request_is_digested_in_canonical_form() -> None:
 def test_the_record_ids_of_files_and_media_are_gathered() -> None:
     facts = sealed_facts()
     file = {"name": "dom.html", "role": "dom", "type": "text/html", "size": 1, "sha256": "a" * 64}
-    facts["files"] = [{**file, "record": "<urn:uuid:1>"}, {**file, "record": None}]  # type: ignore[typeddict-item]
+    facts["files"] = [{**file, "record": "<urn:uuid:1>"}, {**file, "record": None}]
     sealed = seal(facts)
     warc: WarcFacts = {
         "key": f"{FOLDER}a.warc.gz",
@@ -132,6 +132,6 @@ def test_the_record_ids_of_files_and_media_are_gathered() -> None:
 
 def test_the_clock_block_is_of_its_declared_shape() -> None:
     block = clock_block(datetime(2026, 11, 23, 8, 13, tzinfo=timezone(timedelta(hours=9))))
-    check(block, Clock)
+    check(block, CLOCK)
     assert block["read_at"] == "2026-11-22T23:13:00.000Z"
     assert clock_block(datetime.now(UTC))["monotonic_us"] >= block["monotonic_us"]
