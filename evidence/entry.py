@@ -22,11 +22,8 @@ from evidence.identifiers import is_ulid
 from evidence.note import VerifierKey
 from evidence.reasons import CODES
 from evidence.shape import (
-    ANY,
     DIGESTS,
-    Bool,
     Count,
-    Int,
     Key,
     OrNull,
     Scalar,
@@ -34,7 +31,6 @@ from evidence.shape import (
     Shape,
     ShapeError,
     Slug,
-    Str,
     Text,
     Ulid,
     Utc,
@@ -78,13 +74,13 @@ CODE: Final = Scalar(str, "a reason's code from the closed list", CODES.__contai
 _VKEY: Final = Scalar(str, "the vkey of an Ed25519 key", _is_vkey)
 _VERSION: Final = Scalar(str, "text of at most 1024 characters", lambda value: len(value) <= 1024)  # noqa: PLR2004
 _ENTRY: Final[Shape] = {
-    "v": Int,
+    "v": int,
     "index": Count,
     "prev": Sha256,
     "time": Utc,
-    "type": Str,
+    "type": str,
     "subject": Text,
-    "body": {"*": ANY},
+    "body": {"*": object},
 }
 _ENDED: Final[Shape] = {
     "started": Count,  # index of the attempt's `capture.started`
@@ -99,7 +95,7 @@ _BODIES: Final[Mapping[str, Shape]] = {
     "custody.store": {
         "endpoint_kind": Slug,
         "bucket": Text,
-        "abilities": {"create_only": Bool, "versioning": Bool, "object_lock": Bool, "checksum_sha256": Bool},
+        "abilities": {"create_only": bool, "versioning": bool, "object_lock": bool, "checksum_sha256": bool},
         "profile": Slug,
     },
     # `request`: digests of the canonical, salted request document that the manifest keeps

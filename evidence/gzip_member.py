@@ -14,20 +14,21 @@ to the whole file's digest.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-_PIECE: Final = 1 << 16
+PIECE: Final = 1 << 16
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00"
 _STORED: Final = 0xFF
 _DEFLATED: Final = frozenset({0x03, 0x07, 0x13})
 _LAST_BLOCK: Final = b"\x01\x00\x00\xff\xff"
 
 
-class GzipError(ValueError):
-    """The member breaks `rule`: gzip-header, gzip-data, gzip-check or gzip-torn (the file ends in it)."""
+class DefectError(ValueError):
+    """What is read breaks `rule`; here gzip-header, gzip-data, gzip-check, gzip-torn (the file ends in it)."""
 
     def __init__(self, rule: str, detail: str) -> None:
         super().__init__(detail)
@@ -43,79 +44,63 @@ class Readable(Protocol):
 
 
 class RawReader:
-    """A stream with its offset, out of which exact runs are taken and to which bytes can be given back."""
+    """A stream that knows its offset and can look ahead."""
 
     def __init__(self, stream: Readable, offset: int = 0) -> None:
         self._stream = stream
         self._held = b""
         self.offset = offset
 
-    def some(self) -> bytes:
+    def peek(self) -> bytes:
         """The next bytes, at least one unless the stream has ended."""
-        data = self._held or self._stream.read(_PIECE)
-        self._held = b""
-        self.offset += len(data)
-        return data
+        self._held = self._held or self._stream.read(PIECE)
+        return self._held
 
-    def give_back(self, data: bytes) -> None:
-        """Bytes that belong to what follows."""
-        self._held = data + self._held
-        self.offset -= len(data)
+    def skip(self, size: int) -> None:
+        """Go on behind `size` of the bytes that `peek` gave."""
+        self._held = self._held[size:]
+        self.offset += size
 
     def take(self, size: int) -> bytes:
-        """Exactly `size` bytes. Raises GzipError (gzip-torn) where the stream ends before."""
-        parts: list[bytes] = []
-        while size and (data := self.some()):
-            parts.append(data[:size])
-            self.give_back(data[size:]) if len(data) > size else None
-            size -= len(parts[-1])
-        if size:
-            raise GzipError("gzip-torn", "the file ends inside a record")
-        return b"".join(parts)
-
-    def at_end(self) -> bool:
-        """Whether nothing is left."""
-        data = self.some()
-        self.give_back(data)
-        return not data
+        """Exactly `size` bytes. Raises DefectError (gzip-torn) where the stream ends before."""
+        data = b""
+        while len(data) < size:
+            part = self.peek()[: size - len(data)]
+            if not part:
+                raise DefectError("gzip-torn", "the file ends inside a record")
+            self.skip(len(part))
+            data += part
+        return data
 
 
-class Content:
-    """The content of the member that starts at the reader's offset; a file to read once, forwards.
+def open_member(raw: RawReader) -> io.BufferedReader:
+    """The content of the member that starts at the reader's offset, to be read once, forwards.
 
-    Raises GzipError from every method.
+    At its end, check sum and size were found right. Raises DefectError, and so does all reading.
     """
+    header = raw.take(len(_HEADER) + 1)
+    system = header[-1]
+    if header[:-1] != _HEADER or system not in {_STORED, *_DEFLATED}:
+        raise DefectError("gzip-header", "no gzip member of the one permitted form starts here")
+    pieces = _stored(raw) if system == _STORED else _inflated(raw)
+    return io.BufferedReader(_Pieces(_checked(raw, pieces)), PIECE)
 
-    def __init__(self, raw: RawReader) -> None:
-        header = raw.take(len(_HEADER) + 1)
-        system = header[-1]
-        if header[:-1] != _HEADER or system not in {_STORED, *_DEFLATED}:
-            raise GzipError("gzip-header", "no gzip member of the one permitted form starts here")
-        self._pieces = _checked(raw, _stored(raw) if system == _STORED else _inflated(raw))
+
+class _Pieces(io.RawIOBase):
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__()
+        self._pieces = pieces
         self._held = b""
 
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes; empty only at the end, when check sum and size were found right."""
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        room = memoryview(buffer)
         data = self._held or next(self._pieces, b"")
-        self._held = data[size:]
-        return data[:size]
-
-    def readline(self, limit: int) -> bytes:
-        """Bytes up to and with the next newline, at most `limit`; empty only at the end."""
-        line = b""
-        while len(line) < limit and not line.endswith(b"\n"):
-            data = self._held or next(self._pieces, b"")
-            if not data:
-                break
-            end = data.find(b"\n", 0, limit - len(line)) + 1 or min(len(data), limit - len(line))
-            line += data[:end]
-            self._held = data[end:]
-        return line
-
-    def drain(self) -> None:
-        """Read to the end, so that the member's end is known and its check sum is checked."""
-        while self.read(_PIECE):
-            pass
+        size = min(len(data), len(room))
+        room[:size], self._held = data[:size], data[size:]
+        return size
 
 
 def _checked(raw: RawReader, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -124,27 +109,27 @@ def _checked(raw: RawReader, pieces: Iterator[bytes]) -> Iterator[bytes]:
         crc, size = zlib.crc32(piece, crc), size + len(piece)
         yield piece
     if raw.take(8) != struct.pack("<II", crc, size & 0xFFFFFFFF):
-        raise GzipError("gzip-check", "check sum or size of the member is wrong")
+        raise DefectError("gzip-check", "check sum or size of the member is wrong")
 
 
 def _stored(raw: RawReader) -> Iterator[bytes]:
     while (head := raw.take(len(_LAST_BLOCK))) != _LAST_BLOCK:
         kind, length, complement = struct.unpack("<BHH", head)
         if kind or not length or length ^ complement != 0xFFFF:  # noqa: PLR2004
-            raise GzipError("gzip-data", "no stored block where one belongs")
+            raise DefectError("gzip-data", "no stored block where one belongs")
         yield raw.take(length)
 
 
 def _inflated(raw: RawReader) -> Iterator[bytes]:
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     while not inflate.eof:
-        data = inflate.unconsumed_tail or raw.some()
+        data = raw.peek()
         if not data:
-            raise GzipError("gzip-torn", "the file ends inside a record")
+            raise DefectError("gzip-torn", "the file ends inside a record")
         try:
-            piece = inflate.decompress(data, _PIECE)
+            piece = inflate.decompress(data, PIECE)
         except zlib.error as error:
-            raise GzipError("gzip-data", f"the deflate data is damaged: {error}") from error
+            raise DefectError("gzip-data", f"the deflate data is damaged: {error}") from error
+        raw.skip(len(data) - len(inflate.unused_data or inflate.unconsumed_tail))
         if piece:
             yield piece
-    raw.give_back(inflate.unused_data)

@@ -11,12 +11,9 @@ from typing import Any, Final, TypeAlias
 
 from evidence.entry import CODE
 from evidence.shape import (
-    ANY,
     DIGESTS,
-    Bool,
     Count,
     Hex32,
-    Int,
     Key,
     OrNull,
     Scalar,
@@ -25,7 +22,6 @@ from evidence.shape import (
     Sha512,
     Shape,
     Slug,
-    Str,
     Text,
     Ulid,
     Utc,
@@ -48,17 +44,17 @@ REQUEST: Final[Shape] = {  # what was asked, digested into `capture.started` bef
         "method": one_of("asserted", "oidc", "ssh-key"),
     },
     "override": OrNull({"reason": Text, "operator": Text}),  # who lifted robots.txt for this URL, and why
-    "options": {"*": ANY},
-    "found_by": OrNull({"spider": Text, "query": Str, "rank": Count, "time": Str}),
-    "case": Str,
-    "note": Str,
-    "title": Str,
+    "options": {"*": object},
+    "found_by": OrNull({"spider": Text, "query": str, "rank": Count, "time": str}),
+    "case": str,
+    "note": str,
+    "title": str,
     "salt": Hex32,
 }
 
 CLOCK: Final[Shape] = {  # evidence/clock.py
     "source": one_of("adjtimex", "unknown"),
-    "synchronised": OrNull(Bool),
+    "synchronised": OrNull(bool),
     "estimated_error_us": OrNull(Count),
     "maximum_error_us": OrNull(Count),
     "read_at": Utc,
@@ -70,7 +66,7 @@ CLOCK: Final[Shape] = {  # evidence/clock.py
 WARC: Final[Shape] = {"key": Key, "records": Count, **DIGESTS}
 
 SEALED: Final[Shape] = {  # as it lies inside the WARC
-    "v": Int,
+    "v": int,
     "capture": {
         "id": Ulid,
         "attempt_of": OrNull(Ulid),  # the attempt that it follows
@@ -81,31 +77,31 @@ SEALED: Final[Shape] = {  # as it lies inside the WARC
         "robots": OrNull(
             {
                 "decision": Slug,
-                "url": Str,
+                "url": str,
                 "status": Count,
                 "sha256": Sha256OrEmpty,  # of its body, empty when none arrived
                 "size": Count,
-                "detail": Str,
+                "detail": str,
             }
         ),
-        "allow_private": Bool,
-        "client_emulation": Bool,
+        "allow_private": bool,
+        "client_emulation": bool,
     },
     "target": {  # the post: as asked, as arrived at, as displayed
         "requested": Text,
-        "redirects": [{"url": Str, "status": Count, "location": Str}],
-        "final": Str,
+        "redirects": [{"url": str, "status": Count, "location": str}],
+        "final": str,
         "status": OrNull(Count),
-        "canonical": Str,
-        "platform": Str,
-        "title": Str,
-        "displayed": {"*": {"value": ANY, "read_from": Str}},
+        "canonical": str,
+        "platform": str,
+        "title": str,
+        "displayed": {"*": {"value": object, "read_from": str}},
     },
     "times": {
         "started": Utc,
         "ended": Utc,
         "elapsed_us": OrNull(Count),  # by the monotonic clock, null after a restart
-        "server_dates": [{"url": Str, "date": Str, "skew_ms": Int}],  # how far ahead of the local clock
+        "server_dates": [{"url": str, "date": str, "skew_ms": int}],  # how far ahead of the local clock
     },
     "steps": [
         {
@@ -113,68 +109,68 @@ SEALED: Final[Shape] = {  # as it lies inside the WARC
             "started": Utc,
             "ended": Scalar(str, "a UTC time, or empty", lambda value: not value or value.endswith("Z")),
             "outcome": Slug,
-            "detail": Str,
+            "detail": str,
         }
     ],
     "clock": CLOCK,
     "environment": {
         "akashi": Text,
         "python": Text,
-        "packages": {"*": Str},
+        "packages": {"*": str},
         "lock_sha256": Sha256OrEmpty,
-        "os": Str,
-        "kernel": Str,
-        "arch": Str,
-        "host": Str,
-        "boot_id": Str,
-        "config": {"*": ANY},  # effective settings
+        "os": str,
+        "kernel": str,
+        "arch": str,
+        "host": str,
+        "boot_id": str,
+        "config": {"*": object},  # effective settings
         "config_sha256": Sha256,  # of their canonical form
     },
     "network": {
         "hosts": {  # DNS answers, peers as `ip:port`, TLS as `tls/1.3 TLS_AES_128_GCM_SHA256`
-            "*": {"dns": [Str], "peers": [Str], "tls?": [Str], "chain_sha256?": [Sha256]}
+            "*": {"dns": [str], "peers": [str], "tls?": [str], "chain_sha256?": [Sha256]}
         },
-        "refused": [{"host": Str, "port": Count, "why": Str}],  # by the one door
-        "hosts_override": {"*": Str},
+        "refused": [{"host": str, "port": Count, "why": str}],  # by the one door
+        "hosts_override": {"*": str},
         "extra_ca_sha256": Sha256OrEmpty,
     },
-    "browser": OrNull({"*": ANY}),
-    "video": OrNull({"*": ANY}),
+    "browser": OrNull({"*": object}),
+    "video": OrNull({"*": object}),
     "files": [
         {
             "name": Text,
             "role": Slug,
-            "type": Str,
+            "type": str,
             "size": Count,
             "sha256": Sha256,
             "sha512?": Sha512,
             "record": OrNull(_RECORD),  # that holds it
-            "layer?": Str,
-            "derived_from?": [Str],
-            "how?": Str,
+            "layer?": str,
+            "derived_from?": [str],
+            "how?": str,
         }
     ],
     "media": [
         {
             "name": Text,
             "role": one_of("original", "assembled", "derivative"),
-            "type": Str,
+            "type": str,
             "bytes": Count,
             "sha256": Sha256,
             "records": [_RECORD],  # an original is byte-equal to their payloads in order
-            "how": Str,
-            "format_id?": Str,
-            "probe?": {"*": ANY},
+            "how": str,
+            "format_id?": str,
+            "probe?": {"*": object},
         }
     ],
     "completeness": {  # exchanges by client, by layer and by state of the body; what was not recorded
         "exchanges": {"*": Count},
         "layers": {"*": Count},
         "bodies": {"*": Count},
-        "missing": [{"client": Str, "url": Str, "why": Str}],
+        "missing": [{"client": str, "url": str, "why": str}],
     },
     "outcome": one_of("complete", "partial", "failed"),
-    "reasons": [{"code": CODE, "detail": Str}],
+    "reasons": [{"code": CODE, "detail": str}],
     "salt": Hex32,
 }
 

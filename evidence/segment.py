@@ -17,14 +17,14 @@ from typing import Any, Final
 from evidence.canonical import canonical, parse
 from evidence.entry import Entry, chain
 from evidence.errors import CheckFailedError, SegmentError
-from evidence.shape import Count, Int, Sha256, ShapeError, check
+from evidence.shape import Count, Sha256, ShapeError, check
 
 PREFIX: Final = "ledger/segments/"
 MAX_ENTRIES: Final = 256
 """Entries in one segment, as many as an entry bundle of tlog-tiles has: bounds a reader's memory."""
 
 
-_HEADER: Final = {"count": Count, "first": Count, "prev": Sha256, "v": Int}
+_HEADER: Final = {"count": Count, "first": Count, "prev": Sha256, "v": int}
 
 
 @dataclass(frozen=True, slots=True)

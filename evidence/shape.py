@@ -4,7 +4,7 @@
     [Count]                              a list of counts
     {"*": Text}                          any keys, each with text
     OrNull(Ulid)                         a ULID, or null
-    ANY                                  whatever JSON can hold
+    str, int, bool, object               exactly that type; whatever JSON can hold
 
 No boolean passes where an integer stands, and no key that nobody declared: a format that is frozen
 cannot afford a reader who is generous.
@@ -22,9 +22,7 @@ from evidence.errors import CanonicalError
 from evidence.identifiers import is_ulid
 
 Shape: TypeAlias = Any
-"""A Scalar, OrNull, ANY, or a dict or one-item list of shapes."""
-
-ANY: Final = ...
+"""A Scalar, OrNull, str, int, bool or object, or a dict or one-item list of shapes."""
 
 
 class ShapeError(ValueError):
@@ -41,7 +39,7 @@ class Scalar:
 
     kind: type
     what: str
-    test: Callable[[Any], bool] = lambda _: True
+    test: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +68,7 @@ def _is_utc(value: str) -> bool:
     return True
 
 
-Bool: Final = Scalar(bool, "true or false")
-Int: Final = Scalar(int, "an integer")
 Count: Final = Scalar(int, "an integer, 0 or more", lambda value: value >= 0)
-Str: Final = Scalar(str, "text")
 Text: Final = Scalar(str, "text of 1 to 65536 characters", lambda value: 0 < len(value) <= 1 << 16)
 Slug: Final = matching("1 to 64 of a-z 0-9 . _ -", r"[a-z0-9._-]{1,64}")
 Hex32: Final = matching("32 lower-case hexadecimal digits", r"[0-9a-f]{32}")
@@ -102,7 +97,10 @@ def check(value: object, shape: Shape, path: str = "") -> None:
             raise ShapeError(path, "is not a list")
         for number, item in enumerate(value):
             check(item, shape[0], f"{path}[{number}]")
-    elif shape is not ANY:
+    elif isinstance(shape, type):
+        if shape is not object and type(value) is not shape:
+            raise ShapeError(path, f"is not of the type {shape.__name__}")
+    else:
         _check_object(value, shape, f"{path}.".lstrip("."))
 
 

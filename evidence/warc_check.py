@@ -16,20 +16,20 @@ record was dropped or replaced: that is what the file's own digest in the manife
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from evidence.errors import WarcError
-from evidence.gzip_member import Content, GzipError, RawReader, Readable
+from evidence.gzip_member import PIECE, DefectError, RawReader, Readable, open_member
 
 TYPES: Final = frozenset({"warcinfo", "request", "response", "resource", "metadata", "conversion"})
 """No `revisit`: each capture holds its own bytes. No `continuation`: records are never split."""
 MAX_HEADER: Final = 1 << 20
 """Bytes of a record's header, and of an HTTP head."""
 
-_PIECE: Final = 1 << 16
 _REPEATABLE: Final = frozenset({"warc-concurrent-to", "warc-protocol"})
 _FIELD: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([^\r\n\x00]*)")
 _FORMS: Final = {
@@ -39,7 +39,6 @@ _FORMS: Final = {
     "content-length": re.compile(r"0|[1-9][0-9]{0,17}"),
     "warc-block-digest": re.compile(r"sha256:[0-9a-f]{64}"),
 }
-_NEWLINES: Final = frozenset({b"\r\n", b"\n"})
 _END: Final = b"\r\n\r\n"
 
 
@@ -73,58 +72,29 @@ class RecordSpan:
         return self.header("WARC-Target-URI")
 
     @property
-    def date(self) -> str:
-        """UTC, as written."""
-        return self.header("WARC-Date")
-
-    @property
-    def content_type(self) -> str:
-        """Of the block."""
-        return self.header("Content-Type")
-
-    @property
     def block_size(self) -> int:
         """Bytes of the block."""
         return int(self.header("Content-Length"))
-
-    @property
-    def block_digest(self) -> str:
-        """64 hexadecimal digits."""
-        return self.header("WARC-Block-Digest").removeprefix("sha256:")
 
     @property
     def payload_digest(self) -> str:
         """64 hexadecimal digits, empty where there is none."""
         return self.header("WARC-Payload-Digest").removeprefix("sha256:")
 
-    @property
-    def concurrent_to(self) -> tuple[str, ...]:
-        """Ids of the records of the same exchange."""
-        return tuple(value for key, value in self.headers if key.lower() == "warc-concurrent-to")
-
-    @property
-    def truncated(self) -> str:
-        """Why the block is cut short, empty when it is whole."""
-        return self.header("WARC-Truncated")
-
 
 def read_warc(stream: Readable, offset: int = 0) -> Iterator[RecordSpan]:
     """Every record of a file whose `offset` the stream stands at, each checked before it is yielded.
 
     Raises WarcError at the first defect: its rule, the record's offset, and its length where the
-    member itself is sound (None after a gzip-… rule; evidence/warc_damage.py finds it then).
+    member itself is sound (None after a gzip-… rule).
     """
     raw = RawReader(stream, offset)
     seen: set[str] = set()
-    while not raw.at_end():
+    while raw.peek():
         span = _read_record(raw)
         if span.record_id in seen:
-            raise WarcError(
-                f"a second record {span.record_id}",
-                rule="warc-record-id",
-                offset=span.offset,
-                length=span.length,
-            )
+            what = f"a second record {span.record_id}"
+            raise WarcError(what, rule="warc-record-id", offset=span.offset, length=span.length)
         seen.add(span.record_id)
         yield span
     if not seen:
@@ -137,60 +107,57 @@ def extract_payload(stream: Readable) -> Iterator[bytes]:
     Of `request` and `response`: what follows the HTTP head, transfer and content codings included;
     of all others: the block. Raises WarcError for a record that is not sound, a damaged block at its end.
     """
-    raw = RawReader(stream)
     try:
-        record = _Record(Content(raw))
+        record = _Record(open_member(RawReader(stream)))
         yield from record.payload()
         record.finish()
-    except (GzipError, _DefectError) as error:
+    except DefectError as error:
         raise WarcError(str(error), rule=error.rule, offset=0) from error
-
-
-class _DefectError(ValueError):
-    def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(detail)
-        self.rule = rule
 
 
 def _read_record(raw: RawReader) -> RecordSpan:
     offset = raw.offset
     try:
-        content = Content(raw)
+        content = open_member(raw)
         try:
             record = _Record(content)
             for _ in record.payload():
                 pass
             record.finish()
-        except _DefectError as defect:
-            content.drain()  # damage shows as a wrong check sum; a sound member with a defect was made so
+        except DefectError as defect:
+            if defect.rule.startswith("gzip-"):
+                raise
+            while content.read(PIECE):  # damage shows as a wrong check sum; a sound member was made so
+                pass
             length = raw.offset - offset
             raise WarcError(str(defect), rule=defect.rule, offset=offset, length=length) from defect
-    except GzipError as error:
+    except DefectError as error:
         raise WarcError(str(error), rule=error.rule, offset=offset) from error
-    return RecordSpan(offset, raw.offset - offset, record.headers, encoded=record.encoded())
+    return RecordSpan(offset, raw.offset - offset, record.headers, record.encoded())
 
 
 class _Record:
-    """One record under way: header, then HTTP head, then payload, then the end. Raises _DefectError."""
+    """One record under way: header, then HTTP head, then payload, then the end. Raises DefectError."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: io.BufferedReader) -> None:
         self._content = content
         self.headers = tuple(_header_fields(content))
         self._by_name = {name.lower(): value for name, value in self.headers}
         for name, form in _FORMS.items():
             if not form.fullmatch(self._by_name.get(name, "")):
-                raise _DefectError("warc-header", f"{name} is missing or malformed")
+                raise DefectError("warc-header", f"{name} is missing or malformed")
+        is_http = self._by_name.get("content-type", "").startswith("application/http")
         self._left = int(self._by_name["content-length"])
         self._block = hashlib.sha256()
         self._payload = hashlib.sha256()
-        self.head = self._http_head() if self._has_http_head() else b""
+        self.head = self._http_head() if is_http else b""
 
     def payload(self) -> Iterator[bytes]:
         """What follows the HTTP head, or the whole block, as it was stored."""
         while self._left:
-            data = self._content.read(min(self._left, _PIECE))
+            data = self._content.read(min(self._left, PIECE))
             if not data:
-                raise _DefectError("warc-length", f"the block ends {self._left} bytes before Content-Length")
+                raise DefectError("warc-length", f"the block ends {self._left} bytes before Content-Length")
             self._block.update(data)
             self._payload.update(data)
             self._left -= len(data)
@@ -198,32 +165,24 @@ class _Record:
 
     def finish(self) -> None:
         """Check what follows the block, and both digests."""
-        tail = b""
-        while len(tail) <= len(_END) and (data := self._content.read(len(_END) + 1)):
-            tail += data
-        if tail != _END:
-            raise _DefectError("warc-end", "the record does not end in CRLF CRLF behind Content-Length bytes")
+        if self._content.read(len(_END) + 1) != _END:
+            raise DefectError("warc-end", "the record does not end in CRLF CRLF behind Content-Length bytes")
         if self._by_name["warc-block-digest"] != f"sha256:{self._block.hexdigest()}":
-            raise _DefectError("block-digest", "the block has not the digest that its header names")
+            raise DefectError("block-digest", "the block has not the digest that its header names")
         named = self._by_name.get("warc-payload-digest")
         if named is not None and named != f"sha256:{self._payload.hexdigest()}":
-            raise _DefectError("payload-digest", "the payload has not the digest that its header names")
+            raise DefectError("payload-digest", "the payload has not the digest that its header names")
 
     def encoded(self) -> bool:
         """Whether the HTTP head names a transfer or content coding."""
         return bool(self._http_field(b"transfer-encoding") or self._http_field(b"content-encoding"))
 
-    def _has_http_head(self) -> bool:
-        return self._by_name.get("content-type", "").startswith("application/http")
-
     def _http_head(self) -> bytes:
-        head = line = b""
-        whole_line = True
-        while self._left and not (whole_line and line in _NEWLINES):
-            whole_line = not line or line.endswith(b"\n")
-            line = self._content.readline(min(self._left, _PIECE))
+        head = b""
+        while self._left and not head.endswith((b"\n\r\n", b"\n\n")) and head not in {b"\r\n", b"\n"}:
+            line = self._content.readline(min(self._left, PIECE))
             if not line or len(head) > MAX_HEADER:
-                raise _DefectError("warc-length", "the HTTP head ends behind Content-Length, or never")
+                raise DefectError("warc-length", "the HTTP head ends behind Content-Length, or never")
             self._block.update(line)
             self._left -= len(line)
             head += line
@@ -234,23 +193,23 @@ class _Record:
         return b",".join(value.strip() for key, _, value in values if key.strip() == name)
 
 
-def _header_fields(content: Content) -> Iterator[tuple[str, str]]:
+def _header_fields(content: io.BufferedReader) -> Iterator[tuple[str, str]]:
     if content.readline(64) != b"WARC/1.1\r\n":
-        raise _DefectError("warc-version", "the record does not begin with WARC/1.1")
+        raise DefectError("warc-version", "the record does not begin with WARC/1.1")
     seen: set[str] = set()
     size = 0
     while (line := content.readline(MAX_HEADER)) != b"\r\n":
         size += len(line)
         if not line.endswith(b"\r\n") or size > MAX_HEADER:
-            raise _DefectError("warc-header", "a header line does not end in CRLF, or the header never ends")
+            raise DefectError("warc-header", "a header line does not end in CRLF, or the header never ends")
         try:
             field = _FIELD.fullmatch(line[:-2].decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise _DefectError("warc-header", "a header is not UTF-8") from error
+            raise DefectError("warc-header", "a header is not UTF-8") from error
         if field is None:
-            raise _DefectError("warc-header", f"no header line: {line[:64]!r}")
+            raise DefectError("warc-header", f"no header line: {line[:64]!r}")
         name = field[1].lower()
         if name in seen - _REPEATABLE:
-            raise _DefectError("warc-header", f"{field[1]} stands twice")
+            raise DefectError("warc-header", f"{field[1]} stands twice")
         seen.add(name)
         yield field[1], field[2]

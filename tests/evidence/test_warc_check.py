@@ -42,7 +42,7 @@ def test_spans_cover_the_file_and_say_what_the_headers_say() -> None:
     assert SPANS[-1].offset + SPANS[-1].length == len(GOOD)
     assert [span.type for span in SPANS] == ["warcinfo", "response", "request", "resource"]
     assert SPANS[1].target_uri == URI
-    assert SPANS[1].record_id in SPANS[2].concurrent_to
+    assert SPANS[2].header("WARC-Concurrent-To") == SPANS[1].record_id
     assert not SPANS[1].encoded
 
 
