@@ -2,7 +2,7 @@
 
 It may be lost and is not trusted: `follow` brings it up to the ledger from whatever it knows, from
 nothing if the file was removed. A search is for a piece of text in URLs, title, uploader and note,
-compared after NFKC and case folding, so that ﾄﾞﾗｺﾞﾝ finds ドラゴン.
+compared after NFKC and case folding, so that ﾄﾞﾗｺﾞﾝ finds ドラゴン and one character is enough.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import logging
 import sqlite3
 import threading
 import unicodedata
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from evidence.canonical import utc
-from evidence.entry import CLOSING, Entry
+from evidence.entry import CLOSING
 from evidence.errors import ManifestError, UsageError
 from evidence.manifest import Manifest, parse_manifest
-from storage.database import open_database
+from storage.files import open_database
 from storage.home import Home
 from storage.ledger import Ledger
-from storage.objects import ObjectSource
+from storage.objects import ObjectStore
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS captures (
@@ -31,14 +30,14 @@ CREATE TABLE IF NOT EXISTS captures (
     reasons TEXT NOT NULL, url TEXT NOT NULL, final_url TEXT NOT NULL, platform TEXT NOT NULL,
     "case" TEXT NOT NULL, title TEXT NOT NULL, uploader TEXT NOT NULL, note TEXT NOT NULL,
     operator TEXT NOT NULL, started TEXT NOT NULL, ended TEXT NOT NULL, media INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, warc TEXT NOT NULL, manifest TEXT NOT NULL
+    bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, warc TEXT NOT NULL, manifest TEXT NOT NULL,
+    words TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS captures_by_url ON captures (url, entry);
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'trigram');
 CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), followed INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES (1, 0);
 """
-_TRIGRAM: Final = 3
+_WORDS: Final = ("url", "final_url", "title", "uploader", "note")
 
 log = logging.getLogger(__name__)
 
@@ -69,34 +68,26 @@ class Catalogue:
         Raises ManifestError for bytes that are no manifest.
         """
         row = _row(parse_manifest(manifest), entry)
+        row["words"] = _folded("\n".join(str(row[name]) for name in _WORDS))
         names = ", ".join(f'"{name}"' for name in row)
         marks = ", ".join("?" * len(row))
-        with self._thread, self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("DELETE FROM words WHERE rowid = ?", (entry,))
+        with self._thread:
             insert = f"INSERT OR REPLACE INTO captures ({names}) VALUES ({marks})"  # noqa: S608 - our columns
             self._db.execute(insert, tuple(row.values()))
-            text = "\n".join(str(row[name]) for name in ("url", "final_url", "title", "uploader", "note"))
-            self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (entry, _folded(text)))
 
-    def follow(self, store: ObjectSource, ledger: Ledger) -> None:
+    def follow(self, store: ObjectStore, ledger: Ledger) -> None:
         """Index what the ledger closed since the last time. Raises StoreUnavailableError."""
         size = ledger.size
-        self._index(store, ledger.entries(self._followed()))
-        self._set_followed(size)
-
-    def is_behind(self, ledger: Ledger) -> bool:
-        """Whether the ledger has entries that were not looked at."""
-        return self._followed() < ledger.size
-
-    def rebuild(self, store: ObjectSource, entries: Iterable[Entry]) -> None:
-        """Index everything anew from the ledger's entries and the store's manifests."""
-        with self._thread, self._db:
-            self._db.execute("BEGIN IMMEDIATE")
-            for table in ("captures", "words"):
-                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
-        self._set_followed(0)
-        self._set_followed(self._index(store, entries))
+        with self._thread:
+            followed = int(self._db.execute("SELECT followed FROM state").fetchone()[0])
+        for entry in ledger.entries(followed):
+            if entry.type not in CLOSING or self._rows("entry = ?", entry.index):
+                continue
+            for key in (item["key"] for item in entry.ended["objects"]):
+                if key.endswith("/manifest.json"):
+                    self._add_stored(store, key, entry.index)
+        with self._thread:
+            self._db.execute("UPDATE state SET followed = ?", (size,))
 
     def search(
         self, query: str = "", case: str = "", since: str = "", platform: str = ""
@@ -106,24 +97,14 @@ class Catalogue:
         `since` is a date or time (ISO 8601, UTC unless it says otherwise), `platform` a host, its
         subdomains included. Raises UsageError for a `since` that is no time.
         """
-        wanted: list[tuple[str, tuple[object, ...]]] = []
-        if needle := _folded(query):
-            if len(needle) >= _TRIGRAM:
-                match = '"' + needle.replace('"', '""') + '"'
-                wanted.append(("entry IN (SELECT rowid FROM words WHERE words MATCH ?)", (match,)))
-            else:
-                wanted.append(("entry IN (SELECT rowid FROM words WHERE instr(text, ?))", (needle,)))
-        if case:
-            wanted.append(('"case" = ?', (case,)))
-        if since:
-            wanted.append(("started >= ?", (_utc_text(since),)))
-        if platform:
-            host = platform.lower().removeprefix("www.")
-            wanted.append(
-                ("(platform = ? OR substr(platform, -length(?)) = ?)", (host, f".{host}", f".{host}"))
-            )
+        host = platform.lower().removeprefix("www.")
         return self._rows(
-            " AND ".join(text for text, _ in wanted) or "1", *(v for _, values in wanted for v in values)
+            "instr(words, ?) AND ? IN (\"case\", '') AND started >= ?"
+            " AND (platform = ? OR substr(platform, -length(?)) = ? OR ? = '')",
+            _folded(query),
+            case,
+            _utc_text(since) if since else "",
+            *(host, f".{host}", f".{host}", host),
         )
 
     def starting_with(self, capture: str) -> list[dict[str, Any]]:
@@ -137,39 +118,22 @@ class Catalogue:
     def interrupted_attempt(self, url: str) -> str | None:
         """The id of the newest capture of this URL if it was interrupted: the new one is another attempt of it."""
         rows = self._rows("url = ?", url)
-        newest = rows[-1] if rows else None
-        return newest["capture"] if newest and "interrupted" in newest["reasons"] else None
+        return rows[-1]["capture"] if rows and "interrupted" in rows[-1]["reasons"] else None
+
+    def _add_stored(self, store: ObjectStore, key: str, entry: int) -> None:
+        try:
+            self.add(store.read(key), entry)
+        except (FileNotFoundError, ManifestError) as error:
+            log.warning("%s cannot be indexed (%s): run `akashi audit`", key, error)
 
     def _rows(self, condition: str, *values: object) -> list[dict[str, Any]]:
         query = f"SELECT * FROM captures WHERE {condition} ORDER BY entry"  # noqa: S608 - conditions are ours
         with self._thread:
-            found = self._db.execute(query, values).fetchall()
-        return [{**dict(row), "reasons": json.loads(row["reasons"])} for row in found]
-
-    def _index(self, store: ObjectSource, entries: Iterable[Entry]) -> int:
-        """Add what these entries close and is not known yet; the size of the log up to the last of them."""
-        size = 0
-        for entry in entries:
-            size = entry.index + 1
-            keys = [item["key"] for item in entry.ended["objects"]] if entry.type in CLOSING else []
-            for key in keys:
-                if key.endswith("/manifest.json") and not self._rows("entry = ?", entry.index):
-                    self._add_stored(store, key, entry.index)
-        return size
-
-    def _add_stored(self, store: ObjectSource, key: str, entry: int) -> None:
-        try:
-            self.add(store.read(key), entry)
-        except (FileNotFoundError, ManifestError) as error:
-            log.warning("%s of entry %d cannot be indexed (%s): run `akashi audit`", key, entry, error)
-
-    def _followed(self) -> int:
-        with self._thread:
-            return int(self._db.execute("SELECT followed FROM state").fetchone()[0])
-
-    def _set_followed(self, size: int) -> None:
-        with self._thread:
-            self._db.execute("UPDATE state SET followed = ?", (size,))
+            found = [dict(row) for row in self._db.execute(query, values)]
+        for row in found:
+            row["reasons"] = json.loads(row["reasons"])
+            del row["words"]
+        return found
 
 
 def _row(manifest: Manifest, entry: int) -> dict[str, str | int | None]:

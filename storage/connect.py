@@ -13,6 +13,7 @@ import stat
 import time
 from dataclasses import asdict
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +21,14 @@ from botocore.exceptions import ClientError
 
 from evidence.errors import StoreUnavailableError, UsageError
 from storage.embedded import EmbeddedStore
+from storage.files import write_private
 from storage.objects import Abilities
-from storage.private_file import write_private
 from storage.probe import probe
 from storage.s3 import S3Store
-from storage.s3_client import S3Endpoint
-from storage.s3_errors import code_of, status_of
+from storage.s3_client import S3Endpoint, code_of, status_of
 from storage.settings import Settings
 
-FIRST_CONTACT: Final = 10.0
+FIRST_CONTACT: Final = 8.0
 """Seconds for which a store is tried that never answered yet: a wrong address is told soon."""
 PATIENCE: Final = 60.0
 """Seconds for which a request is tried again once the store has answered: it may be restarting."""
@@ -45,9 +45,8 @@ def open_store(settings: Settings) -> S3Store:
     if settings.store_retention_days < 1:
         raise UsageError("store_retention_days must be at least 1", next="correct store_retention_days")
     embedded = None if settings.store_endpoint else EmbeddedStore(settings.home)
-    endpoint = embedded.start() if embedded else _configured(settings)
     store = S3Store(
-        endpoint,
+        embedded.start() if embedded else _configured(settings),
         settings.store_bucket,
         retention=timedelta(days=settings.store_retention_days),
         compliance=settings.store_profile == "legal",
@@ -55,7 +54,7 @@ def open_store(settings: Settings) -> S3Store:
         revive=embedded.start if embedded else None,
         release=embedded.release if embedded else None,
     )
-    _ensure_bucket(store, settings.store_region)
+    store.insist(f"open the bucket {store.bucket}", lambda: _ensure_bucket(store))
     store.abilities = _known_abilities(store, settings.home.root / "probe.json")
     _refuse_lacking(store)
     store.patience = PATIENCE
@@ -63,17 +62,12 @@ def open_store(settings: Settings) -> S3Store:
 
 
 def _configured(settings: Settings) -> S3Endpoint:
-    access, secret = _credentials(settings.home.root / "store-credentials")
-    return S3Endpoint(settings.store_endpoint, access, secret, settings.store_region, "configured")
-
-
-def _credentials(path: Path) -> tuple[str, str]:
-    """From the AKASHI_STORE_… variables, else two lines of a 0600 file, else none: boto3's own chain.
+    """Keys from the AKASHI_STORE_… variables, else two lines of a 0600 file, else boto3's own chain.
 
     Raises UsageError for one without the other and for a file that others may read.
     """
-    access = os.environ.get("AKASHI_STORE_ACCESS_KEY", "")
-    secret = os.environ.get("AKASHI_STORE_SECRET_KEY", "")
+    path: Path = settings.home.root / "store-credentials"
+    access, secret = (os.environ.get(f"AKASHI_STORE_{name}_KEY", "") for name in ("ACCESS", "SECRET"))
     if not access and not secret and path.exists():
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise UsageError(f"{path} may be read by others", next=f"chmod 600 {path}")
@@ -83,32 +77,29 @@ def _credentials(path: Path) -> tuple[str, str]:
             "one of the store's two keys is missing",
             next="set AKASHI_STORE_ACCESS_KEY and AKASHI_STORE_SECRET_KEY",
         )
-    return access, secret
+    return S3Endpoint(settings.store_endpoint, access, secret, settings.store_region, "configured")
 
 
-def _ensure_bucket(store: S3Store, region: str) -> None:
+def _ensure_bucket(store: S3Store) -> None:
     """Make the bucket with Object Lock, which brings versioning; one that exists is left as it is."""
-
-    def ask() -> None:
-        try:
-            store.client.head_bucket(Bucket=store.bucket)
-        except ClientError as error:
-            if status_of(error) != 404:  # noqa: PLR2004 - no such bucket
-                raise
-            _make_bucket(store, region)
-
-    store.insist(f"open the bucket {store.bucket}", ask)
-
-
-def _make_bucket(store: S3Store, region: str) -> None:
-    located: dict[str, Any] = {}
-    if store.endpoint.kind == "configured" and region != "us-east-1":
-        located = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
-        store.client.create_bucket(Bucket=store.bucket, ObjectLockEnabledForBucket=True, **located)
+        store.client.head_bucket(Bucket=store.bucket)
     except ClientError as error:
-        if code_of(error) != "BucketAlreadyOwnedByYou" and code_of(error) != "BucketAlreadyExists":
-            raise  # a rival starter made it a moment ago, or head_bucket lied: the probe will tell
+        if status_of(error) != HTTPStatus.NOT_FOUND:
+            raise
+    else:
+        return
+    region = store.endpoint.region
+    located: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        store.client.create_bucket(
+            Bucket=store.bucket,
+            ObjectLockEnabledForBucket=True,
+            **({} if region == "us-east-1" else located),
+        )
+    except ClientError as error:
+        if code_of(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            raise  # else a rival starter made it a moment ago, or head_bucket lied: the probe will tell
 
 
 def _known_abilities(store: S3Store, path: Path) -> Abilities:
@@ -121,10 +112,8 @@ def _known_abilities(store: S3Store, path: Path) -> Abilities:
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         pass  # nothing usable is remembered: find out
     abilities = probe(store)
-    document = {
-        "abilities": asdict(abilities), "bucket": store.bucket, "endpoint": store.endpoint.url, "probed": now
-    }  # fmt: skip
-    write_private(path, json.dumps(document, sort_keys=True).encode())
+    known = {"bucket": store.bucket, "endpoint": store.endpoint.url, "probed": now}
+    write_private(path, json.dumps({"abilities": asdict(abilities), **known}, sort_keys=True).encode())
     return abilities
 
 

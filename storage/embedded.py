@@ -5,7 +5,7 @@ Who holds what (all flock, so that a killed holder holds nothing):
     in-use       shared, by each process from its `start()` to its end; alone, by who stops the server
     start.lock   alone, by who launches: sixteen starters at once make one server
     server.lock  alone, by the server itself: held means alive
-    watch.lock   alone, by the watcher (storage/embedded_watch.py), which stops an idle server
+    watch.lock   alone, by the watcher (`storage.weed`), which stops an idle server
 
 `in-use` is taken before `start.lock`, so a server is never stopped between being found alive and
 being used. WORM holds against S3 credentials, not against the user whose disk it is.
@@ -13,23 +13,20 @@ being used. WORM holds against S3 credentials, not against the user whose disk i
 
 from __future__ import annotations
 
+import fcntl
 import os
-import socket
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Final
 
 from botocore.exceptions import ClientError
 
 from evidence.errors import StoreUnavailableError
+from storage.files import is_held, locked, open_lock, try_lock
 from storage.home import Home
-from storage.locks import SharedLock, is_held, locked, open_lock, try_lock
-from storage.s3_client import S3Endpoint, make_client
-from storage.s3_errors import S3_ERRORS, is_transient
-from storage.weed import WeedFiles, environment, launch, spawn_detached, sync_every_put, terminate
+from storage.s3_client import S3_ERRORS, S3Endpoint, code_of, is_transient, make_client
+from storage.weed import WeedFiles, ensure_watcher, launch, sync_every_put, terminate
 from storage.weed_tls import write_security
 
 IDLE_SECONDS: Final = 15 * 60
@@ -44,7 +41,7 @@ class EmbeddedStore:
     def __init__(self, home: Home, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self._files = WeedFiles(home.store)
         self._idle_seconds = idle_seconds
-        self._use = SharedLock(self._files.in_use)
+        self._use: int | None = None
 
     def start(self) -> S3Endpoint:
         """The endpoint of a server that answers; started if none runs, found again if one does.
@@ -52,33 +49,35 @@ class EmbeddedStore:
         From here on this process counts as a user until `release()` or its end. Raises
         StoreUnavailableError with the next step.
         """
+        files = self._files
         try:
-            self._files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._use.hold()
-            with locked(self._files.root / "start.lock"):
-                if not self._files.running():
+            files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._use is None:
+                self._use = open_lock(files.in_use)
+                fcntl.flock(self._use, fcntl.LOCK_SH)
+            with locked(files.root / "start.lock"):
+                if not files.running():
                     self._launch()
-                elif not self._files.ready:
+                elif not files.synced.exists():  # who launched it was killed before it was done
                     self._await_ready()
-                os.utime(self._files.in_use)
-                self._ensure_watcher()
+                os.utime(files.in_use)
+                ensure_watcher(files, self._idle_seconds)
         except OSError as error:
             raise StoreUnavailableError(
-                f"the embedded store cannot be started: {error}", next=f"check {self._files.root}"
+                f"the embedded store cannot be started: {error}", next=f"check {files.root}"
             ) from error
         return self._endpoint()
 
     def release(self) -> None:
         """This process no longer uses the server; the idle time starts to run."""
-        if self._files.in_use.exists():
-            os.utime(self._files.in_use)
-        self._use.release()
+        if self._use is not None:
+            if self._files.in_use.exists():
+                os.utime(self._files.in_use)
+            os.close(self._use)
+            self._use = None
 
     def stop(self) -> bool:
-        """Stop the server cleanly; False if none was running.
-
-        Raises StoreUnavailableError if another process uses it, or it will not go.
-        """
+        """Stop the server cleanly; False if none was running. Raises as `stopped`."""
         with self.stopped() as was_running:
             return was_running
 
@@ -88,7 +87,7 @@ class EmbeddedStore:
 
         Raises StoreUnavailableError if another process uses it, or it will not go.
         """
-        self._use.release()
+        self.release()
         self._files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = open_lock(self._files.in_use)
         try:
@@ -121,15 +120,8 @@ class EmbeddedStore:
         """Launch until a server answers; a port lost to another program costs one launch."""
         for remaining in reversed(range(_LAUNCHES)):
             self._files.choose_ports()
-            self._files.write_configuration()
             write_security(self._files.root)
-            descriptor = open_lock(self._files.lock)
-            try:
-                if not try_lock(descriptor, patience=1.0):
-                    raise StoreUnavailableError("a server that was never ready still runs", next="try again")
-                launch(self._files, descriptor)
-            finally:
-                os.close(descriptor)
+            launch(self._files)
             try:
                 self._await_ready()
             except StoreUnavailableError:
@@ -139,60 +131,26 @@ class EmbeddedStore:
                 return
 
     def _await_ready(self) -> None:
+        """Wait until a real put and get succeed: before its volumes are up, it answers with errors."""
         deadline = time.monotonic() + _READY_PATIENCE
-        while not self._answers():
-            if not self._files.running():
-                raise StoreUnavailableError(
-                    f"the embedded store ended while starting: {self._last_words()}",
-                    next=f"see {self._files.log}",
-                )
-            if time.monotonic() > deadline:
-                raise StoreUnavailableError(
-                    f"the embedded store (process {self._files.pid}) does not answer",
-                    next=f"see {self._files.log}",
-                )
-            time.sleep(0.05)
-        synced = self._files.root / "synced"
-        if not synced.exists():
+        with closing(make_client(self._endpoint(), attempts=1)) as client:
+            while True:
+                try:
+                    try:
+                        client.create_bucket(Bucket=_READY_BUCKET)
+                    except ClientError as error:
+                        if not code_of(error).startswith("BucketAlready"):
+                            raise
+                    client.put_object(Bucket=_READY_BUCKET, Key="ready", Body=b"ready")
+                    client.get_object(Bucket=_READY_BUCKET, Key="ready")["Body"].read()
+                    break
+                except S3_ERRORS as error:
+                    if not is_transient(error) or time.monotonic() > deadline or not self._files.running():
+                        raise StoreUnavailableError(
+                            f"the embedded store did not become ready: {self._files.last_words()} ({error})",
+                            next=f"see {self._files.log}",
+                        ) from error
+                time.sleep(0.05)
+        if not self._files.synced.exists():
             sync_every_put(self._files)
-            synced.touch(mode=0o600)
-        self._files.mark_ready()
-
-    def _answers(self) -> bool:
-        """Whether a real put and get succeed: before its volumes are up, the server answers with errors."""
-        endpoint = self._endpoint()
-        with socket.socket() as knock:
-            if knock.connect_ex(("127.0.0.1", self._files.ports()["s3"])) != 0:
-                return False
-        client = make_client(endpoint, attempts=1)
-        try:
-            try:
-                client.create_bucket(Bucket=_READY_BUCKET)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}:
-                    raise
-            client.put_object(Bucket=_READY_BUCKET, Key="ready", Body=b"ready")
-            return client.get_object(Bucket=_READY_BUCKET, Key="ready")["Body"].read() == b"ready"
-        except S3_ERRORS as error:
-            if is_transient(error):
-                return False
-            raise StoreUnavailableError(
-                f"the embedded store refuses: {error}", next="run `akashi doctor`"
-            ) from error
-        finally:
-            client.close()
-
-    def _last_words(self) -> str:
-        lines = self._files.log.read_text("utf-8", "replace").splitlines() if self._files.log.exists() else []
-        return lines[-1][:200] if lines else "it said nothing"
-
-    def _ensure_watcher(self) -> None:
-        if is_held(self._files.root / "watch.lock"):
-            return
-        source = str(Path(__file__).resolve().parent.parent)
-        spawn_detached(
-            [sys.executable, "-m", "storage.embedded_watch", str(self._files.root), str(self._idle_seconds)],
-            folder=self._files.root,
-            environment=environment(self._files) | {"PYTHONPATH": source},
-            log=self._files.root / "watch.log",
-        )
+            self._files.synced.touch(mode=0o600)

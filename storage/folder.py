@@ -9,14 +9,12 @@ Version ids, locks and earlier versions stay behind in the store: a copy shows t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
-from evidence.digests import Digests
+from evidence.digests import CHUNK
 from evidence.errors import StoreUnavailableError
-from storage.objects import ObjectHead, ObjectSource, check_key, write_stream
+from storage.objects import ObjectHead, ObjectStore, check_key, stream_of
 
 EVIDENCE: Final = ("captures/", "crawls/", "ledger/")
 """The prefixes of everything that is kept; `probe/` is throw-away."""
@@ -32,20 +30,16 @@ class FolderCopy:
         """See ObjectSource.list."""
         files = (path for path in self._root.rglob("*") if path.is_file() and not path.is_symlink())
         for key in sorted(path.relative_to(self._root).as_posix() for path in files):
-            if key.startswith(prefix) and (head := self.head(key)):
-                yield head
-
-    def head(self, key: str) -> ObjectHead | None:
-        """See ObjectSource.head."""
-        try:
-            found = self._path(key).stat()
-        except FileNotFoundError:
-            return None
-        return ObjectHead(key, found.st_size, "", modified=datetime.fromtimestamp(found.st_mtime, UTC))
+            if key.startswith(prefix):
+                yield ObjectHead(key, self._path(key).stat().st_size)
 
     def versions(self, key: str) -> Sequence[str]:
         """See ObjectSource.versions: one, without a name."""
-        return [] if self.head(key) is None else [""]
+        try:
+            self._path(key)
+        except FileNotFoundError:
+            return []
+        return [""]
 
     def open(
         self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
@@ -53,50 +47,30 @@ class FolderCopy:
         """See ObjectSource.open; a version cannot be asked for."""
         if version:
             raise FileNotFoundError(f"{key} version {version}: a copy has no versions")
-        stream = self._path(key).open("rb")
-        stream.seek(start or 0)
-        return stream if length is None else cast("BinaryIO", BufferedReader(_Window(stream, length)))
-
-    def read(self, key: str, version: str | None = None) -> bytes:
-        """See ObjectSource.read."""
-        with self.open(key, version) as stream:
-            return stream.read()
-
-    def download(self, key: str, to: Path) -> Digests:
-        """See ObjectSource.download."""
-        with self.open(key) as stream:
-            return write_stream(stream, to)
+        path = self._path(key)
+        return path.open("rb") if start is length is None else stream_of(_window(path, start or 0, length))
 
     def _path(self, key: str) -> Path:
-        path = self._root.joinpath(*check_key(key).split("/"))
-        inside = [path, *path.parents[: len(path.relative_to(self._root).parts) - 1]]
-        if any(part.is_symlink() for part in inside) or not path.is_file():
+        path = self._root
+        for part in check_key(key).split("/"):
+            path /= part
+            if path.is_symlink():
+                raise FileNotFoundError(key)
+        if not path.is_file():
             raise FileNotFoundError(key)
         return path
 
 
-class _Window(RawIOBase):
-    """The next `length` bytes of a file."""
-
-    def __init__(self, stream: BinaryIO, length: int) -> None:
-        self._stream = stream
-        self._left = length
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # typeshed's Buffer has no length
-        data = self._stream.read(min(len(buffer), self._left))
-        buffer[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
+def _window(path: Path, start: int, length: int | None) -> Iterator[bytes]:
+    left = path.stat().st_size if length is None else length
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while data := stream.read(min(CHUNK, left)):
+            left -= len(data)
+            yield data
 
 
-def copy_to_folder(store: ObjectSource, folder: Path) -> tuple[int, int]:
+def copy_to_folder(store: ObjectStore, folder: Path) -> tuple[int, int]:
     """Copy every object; how many, and how many bytes.
 
     Each is compared with the size and digest that the store tells (no digest above 4 GiB: `akashi

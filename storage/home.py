@@ -18,10 +18,15 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from evidence.errors import UsageError
+
+_SHARED_SPOOL: Final = Path("/var/tmp/akashi-spool")  # noqa: S108 - made, and looked at, by `make`
 CHILD_USER: Final = "akashi"
 """The user that children run as when Akashi itself runs as root (made by `make setup`)."""
 
@@ -70,18 +75,26 @@ class Home:
         """
         if os.geteuid() != 0 or _open_to_all(self.root):
             return self.root / "spool"
-        return Path("/var/tmp/akashi-spool") / hashlib.sha256(bytes(self.root)).hexdigest()[:16]  # noqa: S108
+        return _SHARED_SPOOL / hashlib.sha256(bytes(self.root)).hexdigest()[:16]
 
     def make(self) -> Home:
-        """Make the folders that are not there, each with its mode. Raises OSError."""
+        """Make the folders that are not there, each with its mode.
+
+        Raises OSError, and UsageError for a spool that somebody else made or could write into.
+        """
         for path, mode in ((self.root, 0o711), (self.keys, 0o700), (self.store, 0o700)):
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(mode)
-        spool = self.spool
-        for path in (spool.parent, spool):
-            path.mkdir(parents=True, exist_ok=True, mode=0o711)
-            if path != self.root and path.stat().st_uid == os.geteuid():
+        for path in (self.spool.parent, self.spool):
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o711)
                 path.chmod(0o711)
+            found = path.lstat()
+            if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+                raise UsageError(
+                    f"{path} is another user's, or others can write into it: what lies there proves nothing",
+                    next=f"look who made it, remove it (rm -r {path}), and try again",
+                )
         return self
 
 

@@ -22,9 +22,8 @@ from typing import Final
 from evidence.audit_report import Expectations
 from evidence.errors import LedgerUnavailableError, NoteError, UsageError
 from evidence.note import SigningKey
+from storage.files import locked, write_private
 from storage.home import Home
-from storage.locks import locked
-from storage.private_file import write_private
 
 _ED25519: Final = b"\x01"
 _MARK: Final = "PRIVATE+KEY+"
@@ -74,9 +73,7 @@ class Keyring:
     def expectations(self) -> Expectations:
         """What an audit may hold against the archive; read it before the audit starts."""
         signed = self.remembered()
-        if signed is None:
-            return Expectations((self.log.verifier,))
-        return Expectations((self.log.verifier,), signed.size, signed.root)
+        return Expectations((self.log.verifier,), *((signed.size, signed.root) if signed else ()))
 
     def remembered(self) -> Remembered | None:
         """What was signed last, None if nothing was. Raises LedgerUnavailableError if it is damaged."""

@@ -9,18 +9,15 @@
 Whoever gets the lock publishes for all who wait, so many writers share few segments. A kill between
 any two lines is mended by the next publisher: a segment found taken is compared entry by entry, and
 ours are adopted. A rival's are not: LedgerFencedError, and nothing is ever renumbered. An append that
-raised may still be in the log later; `entries_of` settles that before it answers.
-
-What fails and what follows: a segment's put: the append raises, its entry is published by the next.
-A checkpoint's put: the append stands, the next append or open signs again. The pointer's: it comes
-with the next checkpoint. A checkpoint that contradicts what was signed before: fatal.
+raised may still be in the log later; `entries_of` settles that before it answers. What follows each
+failure: docs/formats/store.md, write ordering.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from contextlib import suppress
 from typing import Any, Final
 
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
@@ -35,10 +32,10 @@ from evidence.errors import (
 )
 from evidence.note import sign_note
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
-from evidence.tree import Frontier
+from evidence.tree import Frontier, leaf_hash
+from storage.files import locked
 from storage.home import Home
 from storage.keyring import Keyring, Remembered
-from storage.locks import locked
 from storage.objects import ObjectStore
 from storage.sequencer import Appended, Draft, Sequencer
 
@@ -52,7 +49,6 @@ class Ledger:
     """One log in one store. Threads may share it; any number of processes may open it at once."""
 
     def __init__(self, home: Home, store: ObjectStore, keyring: Keyring) -> None:
-        """Nothing is read yet but the sequencer's file. Raises LedgerUnavailableError."""
         self._store = store
         self._keyring = keyring
         self._publishing = home.root / "ledger.publish"
@@ -67,9 +63,7 @@ class Ledger:
         with locked(self._publishing):
             self._catch_up()
             self._refuse_foreign()
-            drafts = list(self._due())
-            if drafts:
-                self._sequencer.sequence(drafts)
+            self._sequencer.sequence(list(self._due()))
             self._publish(self._sequencer.size)
             self._sign_if_possible()
 
@@ -86,14 +80,6 @@ class Ledger:
         (appended,) = self._sequencer.sequence([Draft(type, subject, body)])
         self._settle(appended.index + 1)
         return appended
-
-    def checkpoint(self) -> Checkpoint | None:
-        """Publish and sign everything that is sequenced; the newest checkpoint. Raises as `append`."""
-        with locked(self._publishing):
-            self._publish(self._sequencer.size)
-            self._sign()
-        signed = self._keyring.remembered()
-        return Checkpoint(self._keyring.origin, signed.size, signed.root) if signed else None
 
     @property
     def size(self) -> int:
@@ -144,33 +130,18 @@ class Ledger:
             try:
                 sequencer.adopt(self._stored(sequencer.last_segment))
             except FileNotFoundError as error:
-                raise LedgerUnavailableError(
-                    f"the store lost {error}, which was published",
-                    next="check endpoint and bucket; restore the objects; " + _AUDIT,
-                ) from error
-        while True:
-            first = sequencer.published
-            try:
-                stored = self._stored(first)
-            except FileNotFoundError:
-                break
-            sequencer.mark_published(sequencer.adopt(stored), first)
-        if rebuilt:
-            self._refuse_gap(sequencer.published)
-        remembered = self._keyring.remembered()
-        if remembered is not None and remembered.size > sequencer.published:
-            raise LedgerUnavailableError(
-                f"of {remembered.size} signed entries the store has {sequencer.published}: the tail is gone",
-                next="check endpoint and bucket; restore the objects; " + _AUDIT,
-            )
-
-    def _refuse_gap(self, size: int) -> None:
-        for head in self._store.list(PREFIX):
+                raise _lost(f"the store lost {error}, which was published") from error
+        with suppress(FileNotFoundError):  # the end
+            while True:
+                first = sequencer.published
+                sequencer.mark_published(sequencer.adopt(self._stored(first)), first)
+        size = sequencer.published
+        for head in self._store.list(PREFIX) if rebuilt else ():
             if head.key >= segment_key(size):
-                raise LedgerUnavailableError(
-                    f"the store lacks {segment_key(size)}, but has {head.key}",
-                    next="restore the object; " + _AUDIT,
-                )
+                raise _lost(f"the store lacks {segment_key(size)}, but has {head.key}")
+        remembered = self._keyring.remembered()
+        if remembered is not None and remembered.size > size:
+            raise _lost(f"of {remembered.size} signed entries the store has {size}: the tail is gone")
 
     def _stored(self, first: int) -> Segment:
         key = segment_key(first)
@@ -221,8 +192,8 @@ class Ledger:
         size, remembered = self._sequencer.published, self._keyring.remembered()
         frontier = self._extended(size, remembered)
         checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
-        note = sign_note(checkpoint.body(), [self._keyring.log])
         if remembered is None or remembered.size < size:
+            note = sign_note(checkpoint.body(), [self._keyring.log])
             self._store.put_once(checkpoint_key(size), note, digest_bytes(note), content_type=_TEXT)
             self._keyring.remember(size, checkpoint.root)
             self._sequencer.save_frontier(frontier)
@@ -234,18 +205,21 @@ class Ledger:
         Raises LedgerUnavailableError if it does not: the sequencer's file was changed, or restored
         from a time before.
         """
-        signed = remembered.size if remembered else 0
+        signed, root = (remembered.size, remembered.root) if remembered else (0, None)
         frontier = self._sequencer.frontier()
         if frontier.size > min(signed, size):
             frontier = Frontier()
-        consistent = signed == 0
-        for leaf in chain((None,), self._sequencer.leaves(frontier.size, size)):
-            if leaf is not None:
-                frontier.push(leaf)
-            if remembered and frontier.size == signed:
-                consistent = frontier.root() == remembered.root
+        consistent = signed == 0 or (frontier.size == signed and frontier.root() == root)
+        for entry in self._sequencer.entries(frontier.size, size):
+            frontier.push(leaf_hash(entry))
+            if frontier.size == signed:
+                consistent = frontier.root() == root
         if not consistent:
             raise LedgerUnavailableError(
                 f"the {size} entries here do not contain the {signed} that were signed before", next=_AUDIT
             )
         return frontier
+
+
+def _lost(what: str) -> LedgerUnavailableError:
+    return LedgerUnavailableError(what, next="check endpoint and bucket; restore the objects; " + _AUDIT)

@@ -1,23 +1,19 @@
 """What an object store must do for evidence: keys that are written once, and read back.
 
-`S3Store` is the store, `FolderCopy` a read-only copy of one; both are an `ObjectSource`, and
-tests/storage/contract.py is the one suite that each must pass.
+`S3Store` is the store; `FolderCopy` a read-only copy of one. Both are an `ObjectSource` for the audit.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol, cast
 
-from evidence.digests import CHUNK, Digester, Digests
-
-POINTER: Final = "ledger/checkpoint"
-"""The one key that is written over: where tlog clients find the newest checkpoint. Never trusted."""
+from evidence.digests import CHUNK, Digests
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._=-]{1,200}")
 
@@ -26,8 +22,8 @@ _SEGMENT: Final = re.compile(r"[A-Za-z0-9._=-]{1,200}")
 class StoredObject:
     """An object that was stored and read back: what a ledger entry names.
 
-    `version` is the store's version id, empty where the store keeps no versions; `retain_until`
-    (UTC) is when its lock ends, None where the store has no Object Lock.
+    `version` is empty where the store keeps no versions; `retain_until` (UTC) is when its lock
+    ends, None where the store has no Object Lock.
     """
 
     key: str
@@ -38,7 +34,7 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """What a store says about one object without sending its bytes.
+    """What a store says about one object without sending its bytes; a listing tells key and size only.
 
     `sha256` (hex) is None where the store has no digest over the whole object, as above 4 GiB;
     `lock_mode` is GOVERNANCE, COMPLIANCE or None.
@@ -46,9 +42,8 @@ class ObjectHead:
 
     key: str
     size: int
-    version: str
+    version: str = ""
     sha256: str | None = None
-    modified: datetime | None = None
     retain_until: datetime | None = None
     lock_mode: str | None = None
 
@@ -71,15 +66,11 @@ class ObjectSource(Protocol):
     """Objects that can be listed and read: all that an audit needs."""
 
     def list(self, prefix: str) -> Iterator[ObjectHead]:
-        """Every object whose key starts with `prefix`, in the byte order of keys; `version` may be empty.
+        """Every object whose key starts with `prefix`, in the byte order of keys.
 
         SeaweedFS goes folder by folder, which is the same for docs/formats/store.md's keys, where no
         folder's name begins with another's and no key is also a folder.
         """
-        ...
-
-    def head(self, key: str) -> ObjectHead | None:
-        """What is known of an object, or None if there is none."""
         ...
 
     def versions(self, key: str) -> Sequence[str]:
@@ -95,17 +86,21 @@ class ObjectSource(Protocol):
         """
         ...
 
-    def download(self, key: str, to: Path) -> Digests:
-        """Write the object into a new file; the digests of what was written. Raises FileNotFoundError."""
+
+class ObjectStore(ObjectSource, Protocol):
+    """A source that can also be written, once per key. All raise StoreUnavailableError if it is away."""
+
+    def head(self, key: str, version: str = "") -> ObjectHead | None:
+        """What is known of an object, or None if there is none."""
         ...
 
     def read(self, key: str, version: str | None = None) -> bytes:
         """The whole object in memory, for small ones. Raises FileNotFoundError."""
         ...
 
-
-class ObjectStore(ObjectSource, Protocol):
-    """A source that can also be written, once per key."""
+    def download(self, key: str, to: Path) -> Digests:
+        """Write the object into a new, synced file; the digests of what was written. Raises OSError."""
+        ...
 
     def put_once(
         self, key: str, source: Path | bytes, digests: Digests, *, content_type: str
@@ -118,25 +113,33 @@ class ObjectStore(ObjectSource, Protocol):
         """
         ...
 
+    def replace(self, key: str, data: bytes) -> None:
+        """Write over `ledger/checkpoint`, the one key for which that is allowed."""
+        ...
+
     def custody(self) -> dict[str, Any]:
         """The body of `custody.store` (evidence/entry.py): which store this is, and what it can do."""
         ...
 
-    def replace(self, key: str, data: bytes) -> None:
-        """Write over `POINTER`, the one key for which that is allowed. Raises StoreUnavailableError."""
-        ...
+
+class _Joined(RawIOBase):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # typeshed's Buffer has no length
+        self._left = self._left or memoryview(next(self._chunks, b""))
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
 
 
-def write_stream(stream: BinaryIO, to: Path) -> Digests:
-    """Write a stream into a new file, synced, in constant memory; its digests. Raises OSError."""
-    digester = Digester()
-    with to.open("xb") as file:
-        while chunk := stream.read(CHUNK):
-            digester.update(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    return digester.result()
+def stream_of(chunks: Iterator[bytes]) -> BinaryIO:
+    """A buffered stream of chunks of bytes, none of them empty."""
+    return cast("BinaryIO", BufferedReader(_Joined(chunks), CHUNK))
 
 
 def check_key(key: str) -> str:

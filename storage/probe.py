@@ -13,23 +13,21 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
 from evidence.identifiers import new_ulid
 from storage.objects import Abilities
-from storage.s3_errors import S3_ERRORS, is_missing, is_transient, status_of
-
-if TYPE_CHECKING:
-    from storage.s3 import S3Store
+from storage.s3 import S3Store
+from storage.s3_client import S3_ERRORS, is_transient, status_of
 
 _RIVALS: Final = 3
 
 
 def probe(store: S3Store) -> Abilities:
     """Try each ability once, in about 20 requests. Raises StoreUnavailableError if the store is away."""
-    tried = _Probe(store, f"probe/{new_ulid()}")
+    tried = _Probe(store)
     try:
         return Abilities(
             create_only=store.insist("probe create-only puts", tried.create_only),
@@ -42,98 +40,87 @@ def probe(store: S3Store) -> Abilities:
 
 
 class _Probe:
-    def __init__(self, store: S3Store, prefix: str) -> None:
-        self._client = store.client
+    def __init__(self, store: S3Store) -> None:
+        self._client: Any = store.client
         self._bucket = store.bucket
-        self._prefix = prefix
+        self._prefix = f"probe/{new_ulid()}"
 
     def create_only(self) -> bool:
         """Of three who put different bytes under one key at once, one succeeds, and its bytes stay."""
-        key = f"{self._prefix}/create-only-{new_ulid()}"
+        here = self._at(f"create-only-{new_ulid()}")
 
-        def put(rival: int) -> int | None:
+        def put(rival: int) -> bytes | None:
             try:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=b"%d" % rival, IfNoneMatch="*")
+                self._client.put_object(**here, Body=b"%d" % rival, IfNoneMatch="*")
             except ClientError as error:
                 if status_of(error) != HTTPStatus.CONFLICT:  # another put under way: a refusal too
                     _may_be_refused(error)
                 return None
-            return rival
+            return b"%d" % rival
 
         with ThreadPoolExecutor(_RIVALS) as pool:
-            winners = [rival for rival in pool.map(put, range(_RIVALS)) if rival is not None]
-        stored = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            winners = [data for data in pool.map(put, range(_RIVALS)) if data is not None]
+        stored = self._client.get_object(**here)["Body"].read()
         # boto3 may be answered 412 to a put of its own whose reply was lost: no winner is no failure.
-        return len(winners) <= 1 and stored in (
-            [b"%d" % w for w in winners] or [b"%d" % r for r in range(_RIVALS)]
-        )
+        return not winners or winners == [stored]
 
     def versioning(self) -> bool:
         """Two puts under one key leave two versions, and the first can still be read."""
-        key = f"{self._prefix}/versions"
-        first = self._client.put_object(Bucket=self._bucket, Key=key, Body=b"1").get("VersionId")
-        second = self._client.put_object(Bucket=self._bucket, Key=key, Body=b"2").get("VersionId")
-        if not first or not second or first == second:
+        here = self._at("versions")
+        first, second = (self._client.put_object(**here, Body=b).get("VersionId") for b in (b"1", b"2"))
+        if not first or first == second:
             return False
-        return self._client.get_object(Bucket=self._bucket, Key=key, VersionId=first)["Body"].read() == b"1"
+        return bool(self._client.get_object(**here, VersionId=first)["Body"].read() == b"1")
 
     def object_lock(self) -> bool:
         """A locked version cannot be deleted, and its lock is told."""
-        key = f"{self._prefix}/locked"
+        here = self._at("locked")
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
+        lock = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": until}
         try:
-            version = self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=b"locked", ObjectLockMode="GOVERNANCE",
-                ObjectLockRetainUntilDate=until, ChecksumSHA256=_checksum(b"locked"),
-            ).get("VersionId")  # fmt: skip
-            if not version:
-                return False
-            head = self._client.head_object(Bucket=self._bucket, Key=key, VersionId=version)
-            if head.get("ObjectLockRetainUntilDate") != until:
-                return False
+            made = self._client.put_object(
+                **here, Body=b"locked", ChecksumSHA256=_checksum(b"locked"), **lock
+            )
+            here["VersionId"] = made["VersionId"]
+            told = self._client.head_object(**here)["ObjectLockRetainUntilDate"]
+        except KeyError:
+            return False
         except ClientError as error:
             _may_be_refused(error)
             return False
         try:
-            self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
-        except ClientError as error:
-            _may_be_refused(error)
-            return self._exists(key)
-        return False
-
-    def checksum(self) -> bool:
-        """A wrong SHA-256 is refused, a right one is kept and told."""
-        key = f"{self._prefix}/checksum"
-        right, wrong = _checksum(b"right"), _checksum(b"wrong")
-        try:
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=b"right", ChecksumSHA256=wrong)
+            self._client.delete_object(**here)
         except ClientError as error:
             _may_be_refused(error)
         else:
             return False
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=b"right", ChecksumSHA256=right)
-        head = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-        return head.get("ChecksumSHA256") == right
+        self._client.head_object(**here)
+        return bool(told == until)
 
-    def _exists(self, key: str) -> bool:
+    def checksum(self) -> bool:
+        """A wrong SHA-256 is refused, a right one is kept and told."""
+        here = self._at("checksum")
         try:
-            self._client.head_object(Bucket=self._bucket, Key=key)
+            self._client.put_object(**here, Body=b"right", ChecksumSHA256=_checksum(b"wrong"))
         except ClientError as error:
-            if is_missing(error):
-                return False
-            raise
-        return True
+            _may_be_refused(error)
+        else:
+            return False
+        self._client.put_object(**here, Body=b"right", ChecksumSHA256=_checksum(b"right"))
+        head = self._client.head_object(**here, ChecksumMode="ENABLED")
+        return bool(head.get("ChecksumSHA256") == _checksum(b"right"))
 
     def clean(self) -> None:
         """Remove what was put, as far as the store lets it: what stays is a few bytes that nothing names."""
         with suppress(*S3_ERRORS):
             found = self._client.list_object_versions(Bucket=self._bucket, Prefix=f"{self._prefix}/")
             for item in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
+                here = {"Bucket": self._bucket, "Key": item["Key"], "VersionId": item["VersionId"]}
                 with suppress(*S3_ERRORS):
-                    self._client.delete_object(
-                        Bucket=self._bucket, Key=item["Key"], VersionId=item["VersionId"],
-                        BypassGovernanceRetention=True,
-                    )  # fmt: skip
+                    self._client.delete_object(**here, BypassGovernanceRetention=True)
+
+    def _at(self, name: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": f"{self._prefix}/{name}"}
 
 
 def _checksum(data: bytes) -> str:

@@ -7,43 +7,53 @@ compared, byte for byte, before anybody calls it a conflict.
 
 from __future__ import annotations
 
-import io
+import os
 import random
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-from evidence.digests import Digests, digest_stream
+from evidence.checkpoint import POINTER
+from evidence.digests import CHUNK, Digester, Digests, digest_stream
 from evidence.errors import ObjectConflictError, StoreUnavailableError
-from storage.objects import POINTER, Abilities, ObjectHead, StoredObject, check_key, write_stream
-from storage.s3_client import S3Endpoint, make_client
-from storage.s3_errors import S3_ERRORS, is_conflict, is_missing, is_transient, status_of, unavailable
-from storage.s3_stream import resuming
-from storage.s3_upload import Upload
+from storage import s3_upload
+from storage.objects import Abilities, ObjectHead, StoredObject, check_key, stream_of
+from storage.s3_client import (
+    S3_ERRORS,
+    S3Endpoint,
+    is_missing,
+    is_transient,
+    make_client,
+    status_of,
+    unavailable,
+)
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
-GIB: Final = 1 << 30
 _LONGEST_PAUSE: Final = 5.0
-_NO_SUCH_RANGE: Final = 416
+_RESUMES: Final = 8
+_BROKEN: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_DOCTOR: Final = "run `akashi doctor` for what the store lacks"
 
 
 class S3Store:
     """An ObjectStore in one bucket. Threads may share it; processes open their own.
 
-    `revive` and `release` are given for the embedded store: the one starts it again when a
-    connection fails, the other tells it that this store is closed.
+    `patience` (seconds) is how long a request is tried again. `revive` and `release` are given for
+    the embedded store: the one starts it again when a connection fails, the other tells it that
+    this store is closed.
     """
 
     def __init__(
@@ -53,26 +63,19 @@ class S3Store:
         *,
         retention: timedelta = timedelta(days=30),
         compliance: bool = False,
-        abilities: Abilities | None = None,
         patience: float = 60.0,
         revive: Callable[[], S3Endpoint] | None = None,
         release: Callable[[], None] | None = None,
-        single_put: int = 4 * GIB,
-        part_size: int = 64 << 20,
     ) -> None:
-        """Nothing is sent yet; `patience` (seconds) is how long a request is tried again, sizes are in bytes."""
         self.endpoint = endpoint
         self.bucket = bucket
-        self.abilities = abilities or Abilities()
+        self.abilities = Abilities()
         self.profile = "legal" if compliance else "governance"
         self.client: S3Client = make_client(endpoint)
-        self._retention = retention
-        self._mode = "COMPLIANCE" if compliance else "GOVERNANCE"
         self.patience = patience
+        self._retention = retention
         self._revive = revive
         self._release = release
-        self._single_put = single_put
-        self._part_size = part_size
 
     def close(self) -> None:
         """Close the connections; an embedded server's idle time starts to run."""
@@ -84,38 +87,49 @@ class S3Store:
         self, key: str, source: Path | bytes, digests: Digests, *, content_type: str
     ) -> StoredObject:
         """See ObjectStore.put_once."""
-        until = datetime.now(UTC).replace(microsecond=0) + self._retention
-        locked = {"ObjectLockMode": self._mode, "ObjectLockRetainUntilDate": until}
-        upload = Upload(
-            self.bucket,
-            check_key(key),
-            source,
-            digests,
-            content_type,
-            locked if self.abilities.object_lock else {},
-        )
-        version = self.insist(f"store {key}", lambda: self._put(upload))
-        head = self._head(key, version or None)
+        lock: dict[str, Any] = {}
+        if self.abilities.object_lock:
+            until = datetime.now(UTC).replace(microsecond=0) + self._retention
+            mode = "COMPLIANCE" if self.profile == "legal" else "GOVERNANCE"
+            lock = {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
+        target = {"Bucket": self.bucket, "Key": check_key(key)}
+
+        def put() -> str | None:
+            """The version id of what was stored now, None if the key was taken."""
+            if digests.size > s3_upload.SINGLE_PUT and self.head(key):
+                return None
+            try:
+                return s3_upload.upload(
+                    self.client, target, source, digests, ContentType=content_type, **lock
+                )
+            except ClientError as error:
+                if status_of(error) == HTTPStatus.PRECONDITION_FAILED:
+                    return None
+                raise
+
+        version = self.insist(f"store {key}", put)
+        head = self.head(key, version or "")
         if head is None:
+            raise StoreUnavailableError(f"the store acknowledged {key} and does not have it", next=_DOCTOR)
+        self._compare(head, digests, told=version is not None)
+        asked = (lock.get("ObjectLockMode"), lock.get("ObjectLockRetainUntilDate"))
+        has = (head.lock_mode, head.retain_until)
+        if has != asked and (version is not None or None in has):
             raise StoreUnavailableError(
-                f"the store acknowledged {key} and does not have it", next="run `akashi doctor`"
+                f"the store did not lock {key} as {asked[0]} until {asked[1]}: it is {has[0]} until {has[1]}",
+                next=_DOCTOR,
             )
-        self._check(upload, head, mine=version is not None)
         return StoredObject(key, head.version, digests, head.retain_until)
 
     def replace(self, key: str, data: bytes) -> None:
         """See ObjectStore.replace."""
         if key != POINTER:
             raise ValueError(f"{key} is written once; only {POINTER} may be replaced")
+        checksum = b64encode(sha256(data).digest()).decode()
+        told: Any = {"ContentType": "text/plain; charset=utf-8", "ChecksumSHA256": checksum}
         self.insist(
             f"replace {key}",
-            lambda: self.client.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=data,
-                ContentType="text/plain; charset=utf-8",
-                ChecksumSHA256=b64encode(sha256(data).digest()).decode(),
-            ),
+            lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **told),
         )
 
     def custody(self) -> dict[str, Any]:
@@ -131,48 +145,50 @@ class S3Store:
         self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
     ) -> BinaryIO:
         """See ObjectSource.open."""
-        first = start or 0
-        last = "" if length is None else str(first + length - 1)
-        pinned: dict[str, Any] = {"VersionId": version} if version else {}
-
-        def fetch(position: int) -> StreamingBody | None:
-            ranged: dict[str, Any] = (
-                {"Range": f"bytes={first + position}-{last}"} if first + position or last else {}
-            )
-            try:
-                answer = self.client.get_object(Bucket=self.bucket, Key=key, **pinned, **ranged)
-            except ClientError as error:
-                if status_of(error) == _NO_SUCH_RANGE:
-                    return None
-                if is_missing(error):
-                    raise FileNotFoundError(key) from error
-                raise
-            if answer.get("VersionId"):
-                pinned["VersionId"] = answer["VersionId"]  # what follows a break is of the same version
-            return answer["Body"]
-
-        if length == 0:
-            return io.BytesIO()
-        body = self.insist(f"read {key}", lambda: fetch(0))
-        return (
-            io.BytesIO()
-            if body is None
-            else resuming(body, lambda at: self.insist(f"read {key}", lambda: fetch(at)))
-        )
+        chunks = self._chunks(key, version, start or 0, length)
+        next(chunks)  # what is not there is told now
+        return stream_of(chunks)
 
     def read(self, key: str, version: str | None = None) -> bytes:
-        """See ObjectSource.read."""
+        """See ObjectStore.read."""
         with self.open(key, version) as stream:
             return stream.read()
 
     def download(self, key: str, to: Path) -> Digests:
-        """See ObjectSource.download."""
-        with self.open(key) as stream:
-            return write_stream(stream, to)
+        """See ObjectStore.download."""
+        digester = Digester()
+        with self.open(key) as stream, to.open("xb") as file:
+            while chunk := stream.read(CHUNK):
+                digester.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        return digester.result()
 
-    def head(self, key: str) -> ObjectHead | None:
-        """See ObjectSource.head."""
-        return self._head(key, None)
+    def head(self, key: str, version: str = "") -> ObjectHead | None:
+        """See ObjectStore.head."""
+        pinned: dict[str, Any] = {"VersionId": version} if version else {}
+
+        def ask() -> Any:
+            try:
+                return self.client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED", **pinned)
+            except ClientError as error:
+                if is_missing(error):
+                    return None
+                raise
+
+        answer = self.insist(f"look at {key}", ask)
+        if answer is None:
+            return None
+        checksum = answer.get("ChecksumSHA256", "-")  # "…-3": the digest of three parts' digests
+        return ObjectHead(
+            key,
+            answer["ContentLength"],
+            answer.get("VersionId", ""),
+            None if "-" in checksum else b64decode(checksum).hex(),
+            answer.get("ObjectLockRetainUntilDate"),
+            answer.get("ObjectLockMode"),
+        )
 
     def versions(self, key: str) -> Sequence[str]:
         """See ObjectSource.versions; at most the newest thousand."""
@@ -183,18 +199,17 @@ class S3Store:
         return [found["VersionId"] for found in answer.get("Versions", []) if found["Key"] == key]
 
     def list(self, prefix: str) -> Iterator[ObjectHead]:
-        """See ObjectSource.list; `version` is empty here, `versions()` tells it."""
-        last = ""
-        while True:
+        """See ObjectSource.list."""
+        last, more = "", True
+        while more:
             page = self.insist(
                 f"list {prefix}",
                 partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, StartAfter=last),
             )
             for item in page.get("Contents", []):
                 last = item["Key"]
-                yield ObjectHead(last, item["Size"], "", modified=item["LastModified"].astimezone(UTC))
-            if not page.get("IsTruncated"):
-                return
+                yield ObjectHead(last, item["Size"])
+            more = page.get("IsTruncated", False)
 
     def insist(self, doing: str, call: Callable[[], T]) -> T:
         """Call until it succeeds, as long as errors are transient and patience lasts.
@@ -210,81 +225,60 @@ class S3Store:
                 if not is_transient(error) or time.monotonic() >= deadline:
                     raise unavailable(doing, self.endpoint.url, error) from error
                 if self._revive is not None and not isinstance(error, ClientError):
-                    self._reconnect(self._revive())
+                    endpoint = self._revive()
+                    if endpoint != self.endpoint:
+                        self.endpoint, self.client = endpoint, make_client(endpoint)
             time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads load, hides nothing
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _reconnect(self, endpoint: S3Endpoint) -> None:
-        if endpoint != self.endpoint:
-            self.endpoint, self.client = endpoint, make_client(endpoint)
+    def _chunks(self, key: str, version: str | None, start: int, length: int | None) -> Iterator[bytes]:
+        """Nothing, once the object is found; then its bytes, going on where a broken answer ended."""
+        end = None if length is None else start + length
+        for resumed in range(_RESUMES + 1):
+            get = partial(self._get, key, version, start, end)
+            answer = self.insist(f"read {key}", get) if start != end else None
+            if resumed == 0:
+                yield b""
+            if answer is None:
+                return
+            version = answer.get("VersionId", version)  # what follows a break is of the same version
+            with closing(answer["Body"]) as body:
+                try:
+                    while data := body.read(CHUNK):
+                        start += len(data)
+                        yield data
+                except _BROKEN as error:  # boto3 retries requests, never a body
+                    broken = error
+                else:
+                    return
+        raise StoreUnavailableError(
+            f"the store's answer for {key} breaks off again and again: {broken}", next="run `akashi doctor`"
+        )
 
-    def _put(self, upload: Upload) -> str | None:
-        """The version id of what was stored now, None if the key was taken."""
+    def _get(self, key: str, version: str | None, start: int, end: int | None) -> Any:
+        """The store's answer, None if the object ends before `start`."""
+        asked: dict[str, Any] = {"VersionId": version} if version else {}
+        if start or end:
+            asked["Range"] = f"bytes={start}-{end - 1 if end else ''}"
         try:
-            if upload.digests.size <= self._single_put:
-                return upload.put(self.client)
-            if self._head(upload.key, None) is not None:
-                return None
-            return upload.put_parts(self.client, self._part_size)
+            return self.client.get_object(Bucket=self.bucket, Key=key, **asked)
         except ClientError as error:
-            if is_conflict(error):
+            if status_of(error) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return None
+            if is_missing(error):
+                raise FileNotFoundError(key) from error
             raise
 
-    def _head(self, key: str, version: str | None) -> ObjectHead | None:
-        pinned: dict[str, Any] = {"VersionId": version} if version else {}
-
-        def ask() -> ObjectHead | None:
-            try:
-                answer = self.client.head_object(
-                    Bucket=self.bucket, Key=key, ChecksumMode="ENABLED", **pinned
-                )
-            except ClientError as error:
-                if is_missing(error):
-                    return None
-                raise
-            return _as_head(key, answer)
-
-        return self.insist(f"look at {key}", ask)
-
-    def _check(self, upload: Upload, head: ObjectHead, *, mine: bool) -> None:
-        """Refuse what the store has under the key unless it is these bytes, under a lock that holds."""
-        digests, key = upload.digests, upload.key
+    def _compare(self, head: ObjectHead, digests: Digests, *, told: bool) -> None:
+        """Refuse what is under the key unless it is these bytes; `told`: the store's own digest is enough."""
         same = head.size == digests.size
-        if same and mine and head.sha256 is not None:
+        if same and told and head.sha256 is not None:
             same = head.sha256 == digests.sha256
         elif same:
-            with self.open(key, head.version or None) as stream:
+            with self.open(head.key, head.version or None) as stream:
                 same = digest_stream(stream) == digests
         if not same:
             raise ObjectConflictError(
-                f"{key} holds other bytes than those with SHA-256 {digests.sha256}",
+                f"{head.key} holds other bytes than those with SHA-256 {digests.sha256}",
                 next="nothing was overwritten; run `akashi audit`",
             )
-        if upload.lock and (head.retain_until is None or head.lock_mode is None):
-            raise StoreUnavailableError(
-                f"the store did not lock {key}", next="run `akashi doctor` for what the store lacks"
-            )
-        if mine and (head.lock_mode, head.retain_until) != (
-            upload.lock.get("ObjectLockMode"),
-            upload.lock.get("ObjectLockRetainUntilDate"),
-        ):
-            raise StoreUnavailableError(
-                f"the store locked {key} as {head.lock_mode} until {head.retain_until}, not as asked",
-                next="run `akashi doctor` for what the store lacks",
-            )
-
-
-def _as_head(key: str, answer: Mapping[str, Any]) -> ObjectHead:
-    checksum = answer.get("ChecksumSHA256", "")
-    until: datetime | None = answer.get("ObjectLockRetainUntilDate")
-    return ObjectHead(
-        key=key,
-        size=answer["ContentLength"],
-        version=answer.get("VersionId", ""),
-        # "…-3" is the digest of three parts' digests, not of the object.
-        sha256=b64decode(checksum).hex() if checksum and "-" not in checksum else None,
-        modified=answer["LastModified"].astimezone(UTC),
-        retain_until=until and until.astimezone(UTC),
-        lock_mode=answer.get("ObjectLockMode"),
-    )

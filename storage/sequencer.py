@@ -1,8 +1,8 @@
 """The sequencer: gives each entry its index and its `prev` in one SQLite transaction.
 
-    entries  (position, entry, leaf, type, subject)   every entry's exact bytes and its leaf hash
-    state    (published, last_segment, frontier)      how many are in the store, the first index of
-                                                      the newest segment, the tree's edge when last signed
+    entries  (position, entry, type, subject)      every entry's exact bytes
+    state    (published, last_segment, frontier)   how many are in the store, the first index of the
+                                                   newest segment, the tree's edge when last signed
 
 The file may be lost: everything below `published` lies in the store's segments, and what lies above
 was never acknowledged. It is trusted for nothing that is signed (storage/ledger.py).
@@ -18,20 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from evidence.canonical import utc
 from evidence.entry import Entry, chain
 from evidence.errors import LedgerFencedError, LedgerUnavailableError
 from evidence.segment import Segment
-from evidence.tree import Frontier, leaf_hash
-from storage.database import open_database
-from storage.locks import locked
+from evidence.tree import Frontier
+from storage.files import locked, open_database
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entries (
-    position INTEGER PRIMARY KEY, entry BLOB NOT NULL, leaf BLOB NOT NULL,
-    type TEXT NOT NULL, subject TEXT NOT NULL
+    position INTEGER PRIMARY KEY, entry BLOB NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS entries_by_subject ON entries (subject, position);
 CREATE INDEX IF NOT EXISTS entries_by_type ON entries (type, position);
@@ -44,8 +42,7 @@ INSERT OR IGNORE INTO state VALUES (1, 0, NULL, '{"hashes":[],"size":0}');
 _READ_AT_ONCE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What is to become an entry; index, `prev` and time are given to it when it is its turn."""
 
     type: str
@@ -62,10 +59,12 @@ class Appended:
 
 
 class Sequencer:
-    """Safe between threads and processes: a file lock queues those who append, SQLite makes it whole."""
+    """Safe between threads and processes: a file lock queues those who append, SQLite makes it whole.
+
+    Whatever SQLite cannot do is raised as LedgerUnavailableError.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises LedgerUnavailableError for a file that is damaged."""
         self._lock = path.with_suffix(".sequence")
         self._thread = threading.RLock()
         try:
@@ -84,19 +83,18 @@ class Sequencer:
     def sequence(self, drafts: Sequence[Draft]) -> list[Appended]:
         """Make consecutive entries, all or none; they are committed to disk, not yet published.
 
-        Raises EntryError for a draft that is no entry, LedgerUnavailableError for a disk that is full.
+        Raises EntryError for a draft that is no entry.
         """
+        made = []
         with self._writing():
-            last = self._last()
-            index, prev = (last.index + 1, chain(last.entry)) if last else (0, chain(None))
-            made = []
+            index = self.size
+            prev = chain(self.entry(index - 1))
             for draft in drafts:
-                moment = utc(datetime.now(UTC))
-                entry = Entry(index, prev, moment, draft.type, draft.subject, draft.body).encode()
+                entry = Entry(index, prev, utc(datetime.now(UTC)), *draft).encode()
                 self._insert(index, entry, draft.type, draft.subject)
                 made.append(Appended(index, entry))
                 index, prev = index + 1, chain(entry)
-            return made
+        return made
 
     def adopt(self, segment: Segment) -> int:
         """Take over what the store holds, up to the size this gives; what is here already must be the same.
@@ -115,96 +113,76 @@ class Sequencer:
                         next="stop the other writer; run `akashi audit`; nothing was renumbered",
                     )
                 self._insert(entry.index, line.data, entry.type, entry.subject)
-            return segment.first + len(segment.entries)
+        return segment.first + len(segment.entries)
 
     def mark_published(self, size: int, last_segment: int) -> None:
         """Every entry below `size` is in the store."""
-        with self._writing():
-            self._db.execute("UPDATE state SET published = ?, last_segment = ?", (size, last_segment))
+        self._all("UPDATE state SET published = ?, last_segment = ?", size, last_segment)
 
     def save_frontier(self, frontier: Frontier) -> None:
         """Keep the tree's edge, so that the next checkpoint reads only what is new."""
-        with self._writing():
-            self._db.execute("UPDATE state SET frontier = ?", (json.dumps(frontier.as_json()),))
+        self._all("UPDATE state SET frontier = ?", json.dumps(frontier.as_json()))
 
     @property
     def published(self) -> int:
         """Number of entries that are in the store."""
-        return int(self._one("SELECT published FROM state")[0])
+        return int(self._one("SELECT published FROM state"))
 
     @property
     def last_segment(self) -> int | None:
         """First index of the newest published segment."""
-        value = self._one("SELECT last_segment FROM state")[0]
-        return None if value is None else int(value)
+        found: int | None = self._one("SELECT last_segment FROM state")
+        return found
 
     @property
     def size(self) -> int:
         """Number of entries, published or not."""
-        last = self._last()
-        return 0 if last is None else last.index + 1
+        return int(self._one("SELECT ifnull(max(position) + 1, 0) FROM entries"))
 
     def frontier(self) -> Frontier:
         """The tree's edge when it was last kept."""
-        return Frontier.from_json(json.loads(self._one("SELECT frontier FROM state")[0]))
+        return Frontier.from_json(json.loads(self._one("SELECT frontier FROM state")))
 
     def entry(self, index: int) -> bytes | None:
         """The exact bytes of one entry."""
-        row = self._one("SELECT entry FROM entries WHERE position = ?", index)
-        return None if row is None else bytes(row[0])
+        found: bytes | None = self._one("SELECT entry FROM entries WHERE position = ?", index)
+        return found
 
     def latest(self, type: str) -> bytes | None:
         """The newest entry of a type, published or not."""
-        row = self._one("SELECT entry FROM entries WHERE type = ? ORDER BY position DESC LIMIT 1", type)
-        return None if row is None else bytes(row[0])
+        query = "SELECT entry FROM entries WHERE type = ? ORDER BY position DESC LIMIT 1"
+        found: bytes | None = self._one(query, type)
+        return found
 
     def of_subject(self, subject: str) -> list[bytes]:
         """All entries of a subject in order, published or not."""
-        return [
-            bytes(r[0])
-            for r in self._all("SELECT entry FROM entries WHERE subject = ? ORDER BY position", subject)
-        ]
+        return self._all("SELECT entry FROM entries WHERE subject = ? ORDER BY position", subject)
 
     def entries(self, start: int, stop: int) -> Iterator[bytes]:
         """The bytes of entries `start` … `stop - 1`."""
-        return (bytes(row[0]) for row in self._range("entry", start, stop))
-
-    def leaves(self, start: int, stop: int) -> Iterator[bytes]:
-        """The leaf hashes of entries `start` … `stop - 1`."""
-        return (bytes(row[0]) for row in self._range("leaf", start, stop))
-
-    def _range(self, column: str, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
-        query = f"SELECT {column} FROM entries WHERE position >= ? AND position < ? ORDER BY position"  # noqa: S608 - ours
+        query = "SELECT entry FROM entries WHERE position >= ? AND position < ? ORDER BY position"
         for first in range(start, stop, _READ_AT_ONCE):
             yield from self._all(query, first, min(first + _READ_AT_ONCE, stop))
 
-    def _last(self) -> Appended | None:
-        row = self._one("SELECT position, entry FROM entries ORDER BY position DESC LIMIT 1")
-        return None if row is None else Appended(int(row[0]), bytes(row[1]))
-
     def _insert(self, index: int, entry: bytes, type: str, subject: str) -> None:
-        row = (index, entry, leaf_hash(entry), type, subject)
-        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
+        self._all("INSERT INTO entries VALUES (?, ?, ?, ?)", index, entry, type, subject)
 
     def _one(self, query: str, *values: object) -> Any:
         rows = self._all(query, *values)
         return rows[0] if rows else None
 
-    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def _all(self, query: str, *values: object) -> list[Any]:
+        """The first column of what is found."""
         with self._thread, _told():
-            return self._db.execute(query, values).fetchall()
+            return [row[0] for row in self._db.execute(query, values)]
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction, alone among all threads and processes; undone if it does not come to its end."""
         with self._thread, locked(self._lock), _told():
             self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._db:  # commits, or rolls back
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.rollback()
-                raise
 
 
 @contextmanager

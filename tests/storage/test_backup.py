@@ -35,6 +35,17 @@ def saved(home: Home, tmp_path: Path, open_ledger: Callable[..., Ledger]) -> Pat
     return tmp_path / "backup.tar"
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of a home that has no log yet."""
+    folder = tmp_path_factory.mktemp("plain")
+    home = Home(folder / "home")
+    Keyring.open_or_create(home)
+    (home.root / "akashi.toml").write_text('operator = "A"\n')
+    backup(home, folder / "backup.tar")
+    return folder / "backup.tar"
+
+
 def test_after_a_restore_the_log_goes_on_as_if_nothing_had_been_lost(
     saved: Path, home: Home, store: S3Store, tmp_path: Path, open_ledger: Callable[..., Ledger]
 ) -> None:
@@ -62,11 +73,12 @@ def test_a_backup_is_for_us_only_and_lists_what_it_holds(saved: Path) -> None:
     assert [path.name for path in saved.parent.glob("backup*")] == ["backup.tar"]
 
 
-def test_a_backup_never_replaces_a_file_and_a_restore_never_a_home(saved: Path, home: Home) -> None:
+def test_a_backup_never_replaces_a_file_and_a_restore_never_a_home(plain: Path, home: Home) -> None:
+    Keyring.open_or_create(home)
     with pytest.raises(UsageError, match="is there already"):
-        backup(home, saved)
+        backup(home, plain)
     with pytest.raises(UsageError, match="is not empty"):
-        restore(saved, home)
+        restore(plain, home)
 
 
 def test_a_home_without_keys_has_nothing_to_back_up(tmp_path: Path) -> None:
@@ -76,10 +88,9 @@ def test_a_home_without_keys_has_nothing_to_back_up(tmp_path: Path) -> None:
 
 
 def rewritten(
-    saved: Path, change: Callable[[tarfile.TarInfo, bytes], list[tuple[tarfile.TarInfo, bytes]]]
+    saved: Path, out: Path, change: Callable[[tarfile.TarInfo, bytes], list[tuple[tarfile.TarInfo, bytes]]]
 ) -> Path:
     """The same backup after a change to its members."""
-    out = saved.with_name("changed.tar")
     with tarfile.open(saved) as old, tarfile.open(out, "w") as new:
         for member in old:
             stream = old.extractfile(member)
@@ -116,15 +127,15 @@ DAMAGE: dict[str, Callable[[tarfile.TarInfo, bytes], list[tuple[tarfile.TarInfo,
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_backup_restores_nothing(saved: Path, tmp_path: Path, damage: str) -> None:
-    changed = rewritten(saved, DAMAGE[damage])
+def test_a_damaged_backup_restores_nothing(plain: Path, tmp_path: Path, damage: str) -> None:
+    changed = rewritten(plain, tmp_path / "changed.tar", DAMAGE[damage])
     with pytest.raises(CheckFailedError, match="is no whole backup"):
         restore(changed, Home(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
 
-def test_a_torn_or_foreign_file_is_no_backup(saved: Path, tmp_path: Path) -> None:
-    for data in (b"", b"no archive", saved.read_bytes()[:5000]):
+def test_a_torn_or_foreign_file_is_no_backup(plain: Path, tmp_path: Path) -> None:
+    for data in (b"", b"no archive", plain.read_bytes()[:2500]):
         (tmp_path / "torn.tar").write_bytes(data)
         with pytest.raises(CheckFailedError, match="is no whole backup"):
             restore(tmp_path / "torn.tar", Home(tmp_path / "new"))

@@ -22,9 +22,8 @@ from evidence.errors import StoreUnavailableError
 from storage import weed
 from storage.connect import open_store
 from storage.embedded import EmbeddedStore
+from storage.files import is_held, write_private
 from storage.home import Home
-from storage.locks import is_held
-from storage.private_file import write_private
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from storage.settings import Settings
@@ -43,6 +42,25 @@ input()
 def embedded(home: Home) -> Iterator[EmbeddedStore]:
     store = EmbeddedStore(home)
     yield store
+    kill_server(store)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home whose server runs, started with secrets in our environment: for tests that only look."""
+    home = Home(tmp_path_factory.mktemp("shared")).make()
+    store = EmbeddedStore(home)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "http_proxy",
+            "HTTPS_PROXY",
+            "AWS_SECRET_ACCESS_KEY",
+            "WEED_X",
+            "AKASHI_STORE_SECRET_KEY",
+        ):
+            patch.setenv(name, "secret-of-ours")
+        store.start()
+    yield home
     kill_server(store)
 
 
@@ -78,22 +96,17 @@ def test_many_starters_at_once_make_one_server_that_is_not_stopped_while_they_li
 
 
 def test_it_outlives_its_starter_in_a_session_of_its_own_with_nothing_of_our_environment(
-    embedded: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+    shared: Home,
 ) -> None:
-    for name in ("http_proxy", "HTTPS_PROXY", "AWS_SECRET_ACCESS_KEY", "WEED_X", "AKASHI_STORE_SECRET_KEY"):
-        monkeypatch.setenv(name, "secret-of-ours")
-    embedded.start()
-    pid = embedded.status()["pid"]
-    assert isinstance(pid, int)
+    pid = WeedFiles(shared.store).pid
     assert os.getsid(pid) != os.getsid(0)
     assert parent_of(pid) != os.getpid()
     assert b"secret-of-ours" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert "telemetry=false" in Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def test_it_listens_on_loopback_below_the_ephemeral_ports_only(home: Home, embedded: EmbeddedStore) -> None:
-    embedded.start()
-    ours = {*WeedFiles(home.store).ports().values()}
+def test_it_listens_on_loopback_below_the_ephemeral_ports_only(shared: Home) -> None:
+    ours = {*WeedFiles(shared.store).ports().values()}
     table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     listening = {(row[1].split(":")[0], int(row[1].split(":")[1], 16)) for row in table if row[3] == "0A"}
     for port in ours | {port + 10_000 for port in ours}:
@@ -102,15 +115,14 @@ def test_it_listens_on_loopback_below_the_ephemeral_ports_only(home: Home, embed
     assert Path("/proc/net/tcp6").read_text().count(f":{min(ours):04X} ") == 0
 
 
-def test_its_inner_ports_let_in_nobody_without_its_certificate(home: Home, embedded: EmbeddedStore) -> None:
-    embedded.start()
-    mine = ssl.create_default_context(cafile=home.store / "tls" / "ca.crt")
-    mine.load_cert_chain(home.store / "tls" / "server.crt", home.store / "tls" / "server.key")
-    stranger = ssl.create_default_context(cafile=home.store / "tls" / "ca.crt")
+def test_its_inner_ports_let_in_nobody_without_its_certificate(shared: Home) -> None:
+    mine = ssl.create_default_context(cafile=shared.store / "tls" / "ca.crt")
+    mine.load_cert_chain(shared.store / "tls" / "server.crt", shared.store / "tls" / "server.key")
+    stranger = ssl.create_default_context(cafile=shared.store / "tls" / "ca.crt")
     for context in (mine, stranger):
         context.set_alpn_protocols(["h2"])
-    assert {path.stat().st_mode & 0o777 for path in (home.store / "tls").iterdir()} == {0o600}
-    for service, port in WeedFiles(home.store).ports().items():
+    assert {path.stat().st_mode & 0o777 for path in (shared.store / "tls").iterdir()} == {0o600}
+    for service, port in WeedFiles(shared.store).ports().items():
         if service == "volume":
             answer = HTTPConnection("127.0.0.1", port, timeout=5)
             answer.request("DELETE", "/1,0123456789")
@@ -134,13 +146,12 @@ def speak(context: ssl.SSLContext, port: int) -> bytes:
 
 
 def test_its_secrets_are_readable_by_us_only_and_random(
-    home: Home, tmp_path: Path, embedded: EmbeddedStore
+    shared: Home, tmp_path: Path, endpoint: S3Endpoint
 ) -> None:
-    endpoint = embedded.start()
     for name in ("credentials.json", "s3.json"):
-        assert (home.store / name).stat().st_mode & 0o777 == 0o600
+        assert (shared.store / name).stat().st_mode & 0o777 == 0o600
     other = WeedFiles(Home(tmp_path / "other").make().store)
-    assert other.credentials() != (endpoint.access_key, endpoint.secret_key)
+    assert other.credentials() != WeedFiles(shared.store).credentials()
     assert len(endpoint.secret_key) == 64
     assert endpoint.secret_key not in repr(endpoint)
 
@@ -184,15 +195,13 @@ def test_a_server_whose_home_was_removed_ends(home: Home) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
-def test_ports_taken_by_another_program_are_given_up(home: Home, embedded: EmbeddedStore) -> None:
-    files = WeedFiles(home.store)
-    taken = EmbeddedStore(Home(home.root.parent / "other").make())
-    taken.start()
-    first = WeedFiles(home.root.parent / "other" / "store").ports()["s3"]
-    write_private(home.store / "ports.json", b'{"first": %d}' % first)
-    embedded.start()
-    assert files.ports()["s3"] != first
-    kill_server(taken)
+def test_ports_taken_by_another_program_are_given_up(
+    home: Home, embedded: EmbeddedStore, endpoint: S3Endpoint
+) -> None:
+    taken = int(endpoint.url.rpartition(":")[2])
+    write_private(home.store / "ports.json", b'{"first": %d}' % taken)
+    assert embedded.start().url != endpoint.url
+    assert WeedFiles(home.store).ports()["s3"] != taken
 
 
 def test_a_server_that_cannot_start_is_one_line_with_the_next_step(
@@ -200,7 +209,7 @@ def test_a_server_that_cannot_start_is_one_line_with_the_next_step(
 ) -> None:
     monkeypatch.setattr(weed, "weed_binary", lambda: "/bin/false")
     embedded = EmbeddedStore(home)
-    with pytest.raises(StoreUnavailableError, match="ended while starting") as told:
+    with pytest.raises(StoreUnavailableError, match="did not become ready") as told:
         embedded.start()
     assert "server.log" in told.value.next
     embedded.stop()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 
 from evidence.digests import digest_bytes, digest_file
 from evidence.errors import ObjectConflictError, StoreUnavailableError
 from storage.folder import FolderCopy, copy_to_folder
-from storage.objects import ObjectSource, ObjectStore, check_key
+from storage.objects import ObjectSource, ObjectStore
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from tests.storage.samples import new_store
@@ -23,6 +24,11 @@ OBJECTS = {
     "crawls/2026/11/23/one.warc.gz": b"crawl",
     "ledger/segments/000000000000": b"segment\n",
 }
+
+
+def read(source: ObjectSource, key: str, version: str | None = None) -> bytes:
+    with source.open(key, version) as stream:
+        return stream.read()
 
 
 def put(store: ObjectStore, key: str, data: bytes) -> str:
@@ -56,8 +62,8 @@ def test_a_source_lists_keys_in_byte_order_with_their_sizes(source: ObjectSource
 
 def test_a_source_gives_whole_objects_and_ranges_of_them(source: ObjectSource) -> None:
     key = "captures/2026/11/23/A/one.warc.gz"
-    assert source.read(key) == BIG
-    assert source.read("captures/2026/11/23/A-b/empty") == b""
+    assert read(source, key) == BIG
+    assert read(source, "captures/2026/11/23/A-b/empty") == b""
     for start, length in (
         (5, 10),
         (0, 1),
@@ -72,22 +78,20 @@ def test_a_source_gives_whole_objects_and_ranges_of_them(source: ObjectSource) -
             assert stream.read() == BIG[first : None if length is None else first + length], (start, length)
 
 
-def test_a_source_downloads_into_a_new_file_only(source: ObjectSource, tmp_path: Path) -> None:
-    to = tmp_path / "downloaded"
-    assert source.download("captures/2026/11/23/A/one.warc.gz", to) == digest_bytes(BIG) == digest_file(to)
+def test_a_store_downloads_into_a_new_file_only(sources: dict[str, Any], tmp_path: Path) -> None:
+    store, to = sources["S3Store"], tmp_path / "downloaded"
+    assert store.download("captures/2026/11/23/A/one.warc.gz", to) == digest_bytes(BIG) == digest_file(to)
     with pytest.raises(FileExistsError):
-        source.download("captures/2026/11/23/A/manifest.json", to)
+        store.download("captures/2026/11/23/A/manifest.json", to)
 
 
 def test_a_source_says_that_an_object_is_missing(source: ObjectSource) -> None:
     key = "captures/2026/11/23/A"
-    assert source.head(key) is None
     assert list(source.versions(key)) == []
-    for version in (None, "00000000000000000000000000000000"):
-        with pytest.raises(FileNotFoundError):
-            source.read(
-                "captures/2026/11/23/A/none" if version is None else "crawls/2026/11/23/one.warc.gz", version
-            )
+    with pytest.raises(FileNotFoundError):
+        source.open(f"{key}/none")
+    with pytest.raises(FileNotFoundError):
+        source.open("crawls/2026/11/23/one.warc.gz", "00000000000000000000000000000000")
 
 
 def test_a_source_has_one_version_of_what_was_written_once(source: ObjectSource) -> None:
@@ -102,6 +106,22 @@ def test_what_was_put_is_told_with_version_digest_and_lock(store: S3Store) -> No
     assert stored.retain_until == head.retain_until is not None
     assert head.lock_mode == "GOVERNANCE"
     assert store.read("crawls/a", stored.version) == b"abc"
+
+
+def test_what_is_missing_has_no_head(sources: dict[str, Any]) -> None:
+    assert sources["S3Store"].head("captures/2026/11/23/A") is None
+
+
+def test_a_copy_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "copy" / "crawls").mkdir(parents=True)
+    (tmp_path / "copy" / "crawls" / "a").symlink_to(tmp_path / "secret")
+    (tmp_path / "copy" / "captures").symlink_to(tmp_path)
+    copy = FolderCopy(tmp_path / "copy")
+    assert list(copy.list("")) == []
+    for key in ("crawls/a", "captures/secret"):
+        with pytest.raises(FileNotFoundError):
+            copy.open(key)
 
 
 def test_the_same_bytes_again_are_the_same_object(store: S3Store, tmp_path: Path) -> None:
@@ -159,8 +179,8 @@ def test_only_the_pointer_may_be_replaced(store: S3Store) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a//b", "/a", "a/", "a/../b", ".", "a b", "鍵", "a/" + "x" * 201, "a?b"])
-def test_keys_that_some_store_would_lose_are_refused(store: S3Store, key: str) -> None:
+def test_keys_that_some_store_would_lose_are_refused(sources: dict[str, Any], key: str) -> None:
     with pytest.raises(ValueError, match="not a storable key"):
-        check_key(key)
+        put(sources["S3Store"], key, b"")
     with pytest.raises(ValueError, match="not a storable key"):
-        put(store, key, b"")
+        sources["FolderCopy"].open(key)

@@ -1,7 +1,8 @@
-"""File locks: alone or shared, between threads as between processes, gone with their holder."""
+"""Files written whole; locks: alone or shared, between threads as between processes, gone with their holder."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-from storage.locks import SharedLock, is_held, locked
+from storage.files import is_held, locked, open_lock, try_lock, write_private
 
 
 def test_a_lock_excludes_other_threads(tmp_path: Path) -> None:
@@ -30,22 +31,32 @@ def test_a_lock_excludes_other_threads(tmp_path: Path) -> None:
 
 
 def test_a_shared_lock_is_held_until_the_last_lets_go(tmp_path: Path) -> None:
-    first, second = SharedLock(tmp_path / "lock"), SharedLock(tmp_path / "lock")
-    first.hold()
-    second.hold()
-    second.hold()
-    first.release()
+    first, second, alone = (open_lock(tmp_path / "lock") for _ in range(3))
+    fcntl.flock(first, fcntl.LOCK_SH)
+    fcntl.flock(second, fcntl.LOCK_SH)
+    os.close(first)
     assert is_held(tmp_path / "lock")
-    second.release()
-    second.release()
+    assert not try_lock(alone, patience=0.05)
+    os.close(second)
+    assert try_lock(alone)
+    os.close(alone)
     assert not is_held(tmp_path / "lock")
+
+
+def test_a_private_file_is_replaced_whole_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o644)
+    write_private(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_a_killed_process_holds_nothing(
     tmp_path: Path, run_python: Callable[..., subprocess.Popen[str]]
 ) -> None:
     path = tmp_path / "lock"
-    script = "from storage.locks import locked\nwith locked(Path(%r)): print('held', flush=True); input()"
+    script = "from storage.files import locked\nwith locked(Path(%r)): print('held', flush=True); input()"
     with run_python(script % str(path)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
