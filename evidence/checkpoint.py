@@ -20,16 +20,12 @@ from typing import Final
 
 from evidence.errors import NoteError
 from evidence.note import VerifierKey, open_note
-from evidence.tree import HASH_BYTES
 
 PREFIX: Final = "ledger/checkpoints/"
 POINTER: Final = "ledger/checkpoint"
-MAX_SIZE: Final = 10**12
-"""Above what a segment's key can name."""
 
-_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,11}")
-_ROOT: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
-_LINES: Final = 3
+# A size below 10^12, as a segment's key can name it; 43 characters and one = hold 32 bytes.
+_BODY: Final = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,11})\n([A-Za-z0-9+/]{43}=)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +52,12 @@ def parse_checkpoint(data: bytes, vkeys: Sequence[VerifierKey]) -> Checkpoint:
     Raises NoteError: the rules of `open_note`, or `checkpoint-form`, `checkpoint-origin`.
     """
     note = open_note(data, vkeys)
-    checkpoint = _parse_body(note.text)
+    matched = _BODY.fullmatch(note.text)
+    if matched is None:
+        raise NoteError("not origin, size and root, each in its form", rule="checkpoint-form")
+    checkpoint = Checkpoint(matched[1], int(matched[2]), base64.b64decode(matched[3]))
+    if checkpoint.body() != note.text:
+        raise NoteError("not the one form of this root", rule="checkpoint-form")
     if checkpoint.origin not in note.verified:
         raise NoteError(f"no known key of {checkpoint.origin} signed", rule="checkpoint-origin")
-    return checkpoint
-
-
-def _parse_body(text: str) -> Checkpoint:
-    lines = text.split("\n")[:-1]
-    if len(lines) != _LINES:
-        raise NoteError(f"{len(lines)} lines, not origin, size and root", rule="checkpoint-form")
-    origin, size, root = lines
-    if not origin or not _SIZE.fullmatch(size) or not _ROOT.fullmatch(root):
-        raise NoteError("origin, size or root is malformed", rule="checkpoint-form")
-    checkpoint = Checkpoint(origin, int(size), base64.b64decode(root))
-    if len(checkpoint.root) != HASH_BYTES or checkpoint.body() != text:
-        raise NoteError("not the one form of this size and root", rule="checkpoint-form")
     return checkpoint

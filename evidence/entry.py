@@ -42,15 +42,6 @@ from evidence.tree import leaf_hash
 MAX_ENTRY: Final = 65535
 NO_PREVIOUS: Final = "0" * 64
 
-ENTRY_TYPES: Final = {
-    "log.opened": "the log begins: its origin and its key",
-    "key.added": "a collector's key may sign manifests from here on",
-    "custody.store": "the store that holds the evidence, and what it was found able to do",
-    "capture.started": "an attempt begins, before the first byte is fetched",
-    "capture.completed": "the attempt ended with everything it set out to record",
-    "capture.partial": "the attempt ended with named shortcomings",
-    "capture.failed": "the attempt failed; what had arrived is kept",
-}
 CLOSING: Final = {
     "capture.completed": "complete",
     "capture.partial": "partial",
@@ -90,18 +81,19 @@ _ENDED: Final[Shape] = {
     "signature": OrNull(SIGNATURE),  # of the manifest, by the collector
 }
 _BODIES: Final[Mapping[str, Shape]] = {
-    "log.opened": {"origin": Text, "vkey": _VKEY},
-    "key.added": {"role": one_of("collector"), "vkey": _VKEY},
-    "custody.store": {
+    "log.opened": {"origin": Text, "vkey": _VKEY},  # the log begins: its origin and its key
+    "key.added": {"role": one_of("collector"), "vkey": _VKEY},  # may sign manifests from here on
+    "custody.store": {  # the store that holds the evidence, and what it was found able to do
         "endpoint_kind": Slug,
         "bucket": Text,
         "abilities": {"create_only": bool, "versioning": bool, "object_lock": bool, "checksum_sha256": bool},
         "profile": Slug,
     },
-    # `request`: digests of the canonical, salted request document that the manifest keeps
+    # An attempt begins, before the first byte is fetched; the digests are of the manifest's `request`.
     "capture.started": {"request": DIGESTS, "attempt_of?": Ulid},
     **dict.fromkeys(CLOSING, _ENDED),
 }
+ENTRY_TYPES: Final = frozenset(_BODIES)
 
 
 def digests_of(item: ObjectJson) -> Digests:

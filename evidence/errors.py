@@ -1,22 +1,5 @@
 """Every error a person can meet, with its exit code and the next step.
 
-    AkashiError
-    ├── UsageError            2   malformed URL, unknown option, bad configuration
-    ├── RefusedError          6   private address, robots.txt, out of scope: before anything started
-    ├── CaptureFailedError    4   the page could not be captured; the attempt is closed in the ledger
-    ├── StoreUnavailableError 5   the object store cannot be reached or refuses
-    │   └── ObjectConflictError   the key holds other bytes: never overwritten
-    ├── LedgerUnavailableError 5  the ledger cannot be appended to
-    │   └── LedgerFencedError     another sequencer wrote this segment: stop, never renumber
-    └── CheckFailedError      1   a verification found something
-        ├── CanonicalError        bytes are not the canonical form (RFC 8785)
-        ├── EntryError            a ledger entry breaks a rule
-        ├── SegmentError          a ledger segment breaks a rule
-        ├── SignatureError        a signature is not by the key that it names
-        ├── NoteError             a signed note or checkpoint breaks a rule
-        ├── ManifestError         a manifest breaks a rule
-        └── WarcError             a WARC file breaks a rule
-
 The class owns its exit code (documented in docs/cli.md); `detail` says what is wrong in one
 line, `next` what to do about it. New errors are added here and there, nowhere else.
 """

@@ -23,14 +23,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from evidence.errors import NoteError
 
-ED25519: Final = 0x01
 MAX_NOTE: Final = 1 << 20
 """Bytes of a note that is read: room for 16 post-quantum signatures many times over."""
 MAX_SIGNATURES: Final = 64
@@ -45,6 +44,15 @@ _PRIME: Final = 2**255 - 19
 _ORDER_8: Final = int("05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826", 16)
 _SMALL_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
 _NAME: Final = re.compile(r"[^\s+\x00-\x1f\x7f]{1,255}")
+
+
+def unbase64(text: str) -> bytes | None:
+    """The bytes of which the text is the one base64 form, else None."""
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return blob if base64.b64encode(blob).decode() == text else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +73,20 @@ class VerifierKey:
     @property
     def key_id(self) -> bytes:
         """The four bytes by which signatures name this key."""
-        preimage = self.name.encode() + b"\n" + bytes([ED25519]) + self.public
-        return hashlib.sha256(preimage).digest()[:KEY_ID_BYTES]
+        return hashlib.sha256(self.name.encode() + b"\n\x01" + self.public).digest()[:KEY_ID_BYTES]
 
     @property
     def vkey(self) -> str:
         """The key as text, e.g. to print, publish and compare."""
-        public = base64.b64encode(bytes([ED25519]) + self.public).decode()
+        public = base64.b64encode(b"\x01" + self.public).decode()
         return f"{self.name}+{self.key_id.hex()}+{public}"
 
     @classmethod
     def parse(cls, vkey: str) -> Self:
         """Read a vkey. Raises NoteError (rule `vkey`, `key-name`, `key`)."""
-        parts = vkey.split("+", 2)  # base64 may hold a '+', name and key id may not
-        if len(parts) != 3:  # noqa: PLR2004
-            raise NoteError("a vkey is name+keyid+base64", rule="vkey")
-        name, key_id, encoded = parts
-        blob = _unbase64(encoded, "vkey")
-        if blob[:1] != bytes([ED25519]) or len(blob) != 1 + PUBLIC_KEY_BYTES:
+        name, key_id, encoded, *_ = (*vkey.split("+", 2), "", "")  # base64 may hold a '+', the others not
+        blob = unbase64(encoded)
+        if blob is None or blob[:1] != b"\x01" or len(blob) != 1 + PUBLIC_KEY_BYTES:
             raise NoteError("a vkey holds 0x01 and 32 bytes of Ed25519 key", rule="vkey")
         key = cls(name, blob[1:])
         if key_id != key.key_id.hex():
@@ -103,7 +107,6 @@ class SigningKey:
 
     def __init__(self, name: str, seed: bytes) -> None:
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
-        self._seed = seed
         self.verifier: Final = VerifierKey(name, self._private.public_key().public_bytes_raw())
 
     @classmethod
@@ -129,7 +132,7 @@ class SigningKey:
     @property
     def seed(self) -> bytes:
         """The 32 secret bytes, for the keyring's file alone."""
-        return self._seed
+        return self._private.private_bytes_raw()
 
     def sign(self, message: bytes) -> bytes:
         """The 64-byte Ed25519 signature (RFC 8032) over the message."""
@@ -141,8 +144,7 @@ class SigningKey:
         return f"{_DASH} {self.name} {base64.b64encode(blob).decode()}\n"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedNote:
+class OpenedNote(NamedTuple):
     """A note's text and the names of the known keys whose signatures verified, in the note's order."""
 
     text: str
@@ -199,9 +201,9 @@ def _signature_lines(tail: str) -> Iterator[tuple[str, bytes, bytes]]:
         name, space, encoded = rest.partition(" ")
         if dash != _DASH or not space or not _NAME.fullmatch(name):
             raise NoteError("a line after the empty line is no signature line", rule="signature-line")
-        blob = _unbase64(encoded, "signature-line")
-        if len(blob) <= KEY_ID_BYTES:
-            raise NoteError("a signature is shorter than its key id", rule="signature-line")
+        blob = unbase64(encoded)
+        if blob is None or len(blob) <= KEY_ID_BYTES:
+            raise NoteError("not the base64 of a key id and a signature", rule="signature-line")
         yield name, blob[:KEY_ID_BYTES], blob[KEY_ID_BYTES:]
 
 
@@ -212,8 +214,6 @@ def _refuse_text(text: str) -> None:
 
 @lru_cache(maxsize=64)  # the same few keys are parsed with every entry that names them
 def _refuse_weak(public: bytes) -> None:
-    if len(public) != PUBLIC_KEY_BYTES:
-        raise NoteError(f"an Ed25519 key has 32 bytes, not {len(public)}", rule="key")
     y = int.from_bytes(public, "little") & (1 << 255) - 1
     if y >= _PRIME:
         raise NoteError("the key is not in canonical form (RFC 8032 §5.1.3)", rule="key")
@@ -228,13 +228,3 @@ def _on_curve(y: int) -> bool:
     d = -121665 * pow(121666, -1, _PRIME) % _PRIME
     x_squared = (y * y - 1) * pow(d * y * y + 1, -1, _PRIME) % _PRIME
     return pow(x_squared, (_PRIME - 1) // 2, _PRIME) in {0, 1}
-
-
-def _unbase64(text: str, rule: str) -> bytes:
-    try:
-        blob = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise NoteError("not base64", rule=rule) from error
-    if base64.b64encode(blob).decode() != text:
-        raise NoteError("not the one base64 form of its bytes", rule=rule)
-    return blob

@@ -46,24 +46,19 @@ class Frontier:
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
         if size < 0 or len(hashes) != size.bit_count() or any(len(h) != HASH_BYTES for h in hashes):
             raise ValueError(f"a tree of {size} leaves has {size.bit_count()} hashes on its edge")
-        self._size = size
+        self.size = size
         self._hashes = list(hashes)
-
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-        return self._size
 
     def push(self, leaf: bytes) -> None:
         """Append one leaf hash (32 bytes)."""
         if len(leaf) != HASH_BYTES:
             raise ValueError(f"a leaf hash has {HASH_BYTES} bytes, not {len(leaf)}")
-        carry, size = leaf, self._size
+        carry, size = leaf, self.size
         while size & 1:  # each trailing one-bit is a perfect subtree as large as what is carried
             carry = node_hash(self._hashes.pop(), carry)
             size >>= 1
         self._hashes.append(carry)
-        self._size += 1
+        self.size += 1
 
     def root(self) -> bytes:
         """Root of the tree as it stands."""
@@ -74,13 +69,9 @@ class Frontier:
             root = node_hash(left, root)
         return root
 
-    def copy(self) -> Frontier:
-        """An independent frontier of the same tree, to try an append on."""
-        return Frontier(self._size, self._hashes)
-
     def as_json(self) -> dict[str, JSON]:
         """`{"hashes":[hex…],"size":n}`."""
-        return {"hashes": [h.hex() for h in self._hashes], "size": self._size}
+        return {"hashes": [h.hex() for h in self._hashes], "size": self.size}
 
     @classmethod
     def from_json(cls, value: JSON) -> Self:
