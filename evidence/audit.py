@@ -26,9 +26,9 @@ from __future__ import annotations
 
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
-from evidence.audit_report import AuditReport, Expectations, Finding, ObjectFact, ObjectSource
+from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 
-__all__ = ["AuditReport", "Expectations", "Finding", "ObjectFact", "ObjectSource", "audit"]
+__all__ = ["AuditReport", "Expectations", "Finding", "ObjectSource", "audit"]
 
 
 def audit(source: ObjectSource, expected: Expectations | None = None, *, since: str = "") -> AuditReport:

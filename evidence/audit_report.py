@@ -12,31 +12,24 @@ from evidence.errors import CheckFailedError
 from evidence.note import VerifierKey
 
 
-class ObjectFact(Protocol):
-    """What a listing says of one object."""
-
+class _Listed(Protocol):
     @property
-    def key(self) -> str:
-        """Its key."""
-        ...
+    def key(self) -> str: ...
 
 
 class ObjectSource(Protocol):
     """An archive that can be listed and read: the store, a copy of it in a folder, a test's dictionary."""
 
-    def list(self, prefix: str) -> Iterable[ObjectFact]:
+    def list(self, prefix: str) -> Iterable[_Listed]:
         """Every object whose key starts with `prefix`, in the byte order of keys."""
-        ...
 
     def versions(self, key: str) -> Sequence[str]:
         """The version ids under exactly this key; more than one means that it was written over."""
-        ...
 
     def open(
         self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
     ) -> BinaryIO:
         """Stream of the object, or of `length` bytes from `start`. Raises FileNotFoundError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

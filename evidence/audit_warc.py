@@ -110,9 +110,13 @@ def _candidates(open_at: OpenAt, offset: int) -> Iterator[int]:
 
 
 def _sealed_manifest(open_at: OpenAt, capture: str, reading: WarcReading) -> bytes | None:
-    uri = f"urn:akashi:{capture}:manifest.json"
-    spans = [s for s in reading.records.values() if s.type == "resource" and s.target_uri == uri]
-    if len(spans) != 1 or spans[0].block_size > MAX_MANIFEST:
+    named = {"WARC-Type": "resource", "WARC-Target-URI": f"urn:akashi:{capture}:manifest.json"}
+    spans = [
+        span
+        for span in reading.records.values()
+        if all(span.header(name) == value for name, value in named.items())
+    ]
+    if len(spans) != 1 or int(spans[0].header("Content-Length")) > MAX_MANIFEST:
         return None
     with open_at(spans[0].offset, spans[0].length) as stream:
         return b"".join(extract_payload(stream))

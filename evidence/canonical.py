@@ -152,23 +152,17 @@ def _field_at(value: JSON, offset: int) -> str:
 def _refuse_inexact(value: object, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise CanonicalError(f"nested deeper than {MAX_DEPTH}", rule="depth")
-    match value:
-        case None | bool() | str():
-            return
-        case int() if abs(value) <= MAX_INTEGER:
-            return
-        case int():
-            raise CanonicalError(f"{value} is not below 2^53", rule="integer")
-        case float():
-            raise CanonicalError(f"{value!r} is a float: use an integer in a named unit", rule="float")
-        case dict() if all(isinstance(key, str) for key in value):
-            items = list(value.values())
-        case list() | tuple():
-            items = list(value)
-        case _:
-            raise CanonicalError(f"{type(value).__name__} has no canonical form", rule="type")
-    for item in items:
-        _refuse_inexact(item, depth + 1)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _refuse_inexact(item, depth + 1)
+    elif isinstance(value, float):
+        raise CanonicalError(f"{value!r} is a float: use an integer in a named unit", rule="float")
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise CanonicalError(f"{value} is not below 2^53", rule="integer")
+    elif value is not None and not isinstance(value, (str, int)):
+        raise CanonicalError(f"{type(value).__name__} has no canonical form", rule="type")
 
 
 def _without_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:

@@ -20,7 +20,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
@@ -43,7 +43,8 @@ _PRIME: Final = 2**255 - 19
 # one signature fits any message. 0 and ±1 are exact; the other two are the order-8 points.
 _ORDER_8: Final = int("05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826", 16)
 _SMALL_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
-_NAME: Final = re.compile(r"[^\s+\x00-\x1f\x7f]{1,255}")
+_NAME: Final = r"[^\s+\x00-\x1f\x7f]{1,255}"
+_LINE: Final = re.compile(f"{_DASH} ({_NAME}) ([A-Za-z0-9+/=]+)")
 
 
 def unbase64(text: str) -> bytes | None:
@@ -64,7 +65,7 @@ class VerifierKey:
 
     def __post_init__(self) -> None:
         """Refuse a name that notes cannot hold and a key that proves nothing (NoteError)."""
-        if not _NAME.fullmatch(self.name):
+        if not re.fullmatch(_NAME, self.name):
             raise NoteError(
                 f"{self.name!r} is no key name: no spaces, no '+', 1 to 255 long", rule="key-name"
             )
@@ -172,39 +173,29 @@ def open_note(data: bytes, vkeys: Sequence[VerifierKey]) -> OpenedNote:
     except UnicodeDecodeError as error:
         raise NoteError("not UTF-8", rule="text", offset=error.start) from error
     body, separator, tail = whole.rpartition("\n\n")
-    if not separator:
-        raise NoteError("no empty line between text and signatures", rule="form")
+    if not separator or not tail.endswith("\n"):
+        raise NoteError("no empty line before the signatures, or no newline behind", rule="form")
     text = body + "\n"
     _refuse_text(text)
-    known = {(key.name, key.key_id): key for key in vkeys}
-    verified: list[str] = []
-    for name, key_id, signature in _signature_lines(tail):
-        key = known.get((name, key_id))
-        if key is None:
-            continue
-        if not key.verify(text.encode(), signature):
-            raise NoteError(f"the signature of {name} does not verify", rule="signature")
-        verified.append(name)
-    if not verified:
-        raise NoteError("no known key signed this note", rule="unsigned")
-    return OpenedNote(text, tuple(verified))
-
-
-def _signature_lines(tail: str) -> Iterator[tuple[str, bytes, bytes]]:
-    if not tail.endswith("\n"):
-        raise NoteError("the last signature line has no newline", rule="form")
     lines = tail[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NoteError(f"{len(lines)} signatures exceed {MAX_SIGNATURES}", rule="signatures")
+    known = {(key.name, key.key_id): key for key in vkeys}
+    verified: list[str] = []
     for line in lines:
-        dash, _, rest = line.partition(" ")
-        name, space, encoded = rest.partition(" ")
-        if dash != _DASH or not space or not _NAME.fullmatch(name):
-            raise NoteError("a line after the empty line is no signature line", rule="signature-line")
-        blob = unbase64(encoded)
-        if blob is None or len(blob) <= KEY_ID_BYTES:
-            raise NoteError("not the base64 of a key id and a signature", rule="signature-line")
-        yield name, blob[:KEY_ID_BYTES], blob[KEY_ID_BYTES:]
+        matched = _LINE.fullmatch(line)
+        blob = unbase64(matched[2]) if matched else None
+        if matched is None or blob is None or len(blob) <= KEY_ID_BYTES:
+            raise NoteError("a line behind the empty line is no signature line", rule="signature-line")
+        key = known.get((matched[1], blob[:KEY_ID_BYTES]))
+        if key is None:
+            continue
+        if not key.verify(text.encode(), blob[KEY_ID_BYTES:]):
+            raise NoteError(f"the signature of {key.name} does not verify", rule="signature")
+        verified.append(key.name)
+    if not verified:
+        raise NoteError("no known key signed this note", rule="unsigned")
+    return OpenedNote(text, tuple(verified))
 
 
 def _refuse_text(text: str) -> None:

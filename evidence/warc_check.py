@@ -62,21 +62,6 @@ class RecordSpan:
         return self.header("WARC-Record-ID")
 
     @property
-    def type(self) -> str:
-        """One of TYPES."""
-        return self.header("WARC-Type")
-
-    @property
-    def target_uri(self) -> str:
-        """The URI, empty for a warcinfo record."""
-        return self.header("WARC-Target-URI")
-
-    @property
-    def block_size(self) -> int:
-        """Bytes of the block."""
-        return int(self.header("Content-Length"))
-
-    @property
     def payload_digest(self) -> str:
         """64 hexadecimal digits, empty where there is none."""
         return self.header("WARC-Payload-Digest").removeprefix("sha256:")
