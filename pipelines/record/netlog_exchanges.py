@@ -9,25 +9,17 @@ repeated attempt and preflight is an exchange of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 from urllib.parse import urldefrag, urlsplit
 
-from pipelines.record.exchange import Exchange, Layer, Network
-from pipelines.record.netlog import BEGIN, END, Constants, Event
-from pipelines.record.netlog_draft import Draft, Hop, SpoolMaker
-from pipelines.record.netlog_sockets import Peer, Socket
-from pipelines.record.netlog_wire import render_request, render_response
-
-_OWN_INITIATOR: Final = "not an origin"
-
-
-@dataclass(slots=True)
-class _Request:
-    hop: Hop
-    job: int = 0
-    draft: Draft | None = None
+from pipelines.guard import Connection
+from pipelines.record.exchange import Exchange, Layer
+from pipelines.record.netlog import BEGIN, END, Event
+from pipelines.record.netlog_draft import Draft, Hop
+from pipelines.record.netlog_sockets import Socket
+from pipelines.record.netlog_wire import render_head, take_data
+from pipelines.record.spool import BodySpool
 
 
 class Assembler:
@@ -35,43 +27,23 @@ class Assembler:
 
     def __init__(
         self,
-        constants: Constants,
         *,
-        spool: SpoolMaker,
+        spool: Callable[..., BodySpool],
         emit: Callable[[Exchange], None],
-        peer: Callable[[int], Peer | None],
+        peer: Callable[[int], Connection | None],
     ) -> None:
-        """`peer` tells what the tunnel knows of the connection from a local port."""
-        self._handlers: Final[dict[str, Callable[[Event], None]]] = {
-            "REQUEST_ALIVE": self._alive,
-            "URL_REQUEST_START_JOB": self._start,
-            "HTTP_STREAM_REQUEST_BOUND_TO_JOB": self._bound_to_job,
-            "HTTP_TRANSACTION_SEND_REQUEST_HEADERS": self._h1_request,
-            "SOCKET_POOL_BOUND_TO_SOCKET": self._bound_to_socket,
-            "SOCKET_ALIVE": self._socket,
-            "TCP_CONNECT": self._learn,
-            "SSL_CONNECT": self._learn,
-            "SSL_CERTIFICATES_RECEIVED": self._learn,
-            "SOCKET_BYTES_SENT": self._bytes,
-            "SOCKET_BYTES_RECEIVED": self._bytes,
-            "SSL_SOCKET_BYTES_SENT": self._bytes,
-            "SSL_SOCKET_BYTES_RECEIVED": self._bytes,
-            "HTTP2_SESSION_INITIALIZED": self._h2_session,
-            "HTTP2_SESSION_SEND_HEADERS": self._h2_request,
-            "HTTP2_SESSION_RECV_HEADERS": self._h2_response,
-            "HTTP2_SESSION_RECV_DATA": self._h2_data,
-            "HTTP2_SESSION_RECV_RST_STREAM": self._h2_reset,
-            "HTTP2_SESSION_SEND_RST_STREAM": self._h2_reset,
-        }
-        self._constants, self._spool, self._emit, self._peer = constants, spool, emit, peer
-        self._requests: dict[int, _Request] = {}
-        self._owners: dict[int, int] = {}
+        """`spool` is `WarcSink.spool`; `peer` tells what the tunnel knows of the connection from a local port."""
+        self._spool, self._emit, self._peer = spool, emit, peer
+        self._hops: dict[int, Hop] = {}
+        self._owners: dict[int, Hop] = {}
         self._job_sockets: dict[int, int] = {}
         self._sessions: dict[int, int] = {}
         self._sockets: dict[int, Socket] = {}
         self._chains: dict[str, tuple[bytes, ...]] = {}
         self._open: dict[Draft, Socket] = {}
         self._document = 0
+        self.errors: Mapping[int, str] = {}
+        """Names of network errors (`Constants.errors`)."""
         self.received = 0
         """Bytes above TLS that the page's connections brought."""
         self.awaited = 0
@@ -87,11 +59,11 @@ class Assembler:
         """URLs that the browser asked for on its own account: kept out of the WARC."""
 
     def feed(self, event: Event) -> None:
-        """Take the next event. Raises NetLogError, OSError."""
-        self._handlers[event.name](event)
+        """Take the next event. Raises ValueError, OSError."""
+        self.HANDLERS[event.name](self, event)
 
     def close(self, why: str) -> None:
-        """Hand on what is still open, cut short by `why`."""
+        """Hand on what is still open, cut short by `why`. Raises OSError."""
         for draft in list(self._open):
             self._finish(draft, why)
 
@@ -101,51 +73,47 @@ class Assembler:
         if event.phase != BEGIN:
             return
         params = event.params
-        url = urldefrag(str(params.get("url", ""))).url
-        own = params.get("initiator") == _OWN_INITIATOR and params.get("request_type") == "other"
-        hop = Hop(url, str(params.get("method", "GET")), own)
-        before = self._requests.get(event.source)
-        if before is not None:  # a redirect: the same source goes on to its next hop
-            self._leave(before, "")
-        self._requests[event.source] = _Request(hop)
-        if params.get("request_type") == "main frame" and self._document in {0, event.source}:
+        url, kind = urldefrag(params["url"]).url, params["request_type"]
+        scheme = urlsplit(url).scheme
+        if scheme not in {"http", "https"}:
+            if scheme in {"ws", "wss"}:
+                self.websockets.append(url)
+            return
+        own = params.get("initiator") == "not an origin" and kind == "other"
+        if event.source in self._hops:  # a redirect: the same source goes on to its next hop
+            self._leave(self._hops[event.source], "")
+        self._hops[event.source] = Hop(url, params["method"], own)
+        if kind == "main frame" and self._document in {0, event.source}:
             self._document = event.source
             self.document.append(url)
         if own:
             self.own.append(url)
-        elif urlsplit(url).scheme in {"ws", "wss"}:
-            self.websockets.append(url)
 
     def _alive(self, event: Event) -> None:
-        if event.phase != END:
-            return
-        request = self._requests.pop(event.source, None)
-        if request is None:
-            return
-        number = int(event.params.get("net_error", 0))
-        self._leave(request, self._constants.error(number) if number else "")
+        hop = self._hops.pop(event.source, None) if event.phase == END else None
+        if hop is not None:
+            number = event.params.get("net_error", 0)
+            self._leave(hop, self.errors.get(number, f"error {number}") if number else "")
 
-    def _leave(self, request: _Request, error: str) -> None:
+    def _leave(self, hop: Hop, error: str) -> None:
         """The request is done with its hop."""
-        self._owners.pop(request.job, None)
-        self._job_sockets.pop(request.job, None)
-        hop, draft = request.hop, request.draft
-        if draft is not None:
-            draft.request_done, draft.error = True, draft.error or error
-            self._settle(draft)
-        elif not hop.sent and not hop.own and urlsplit(hop.url).scheme in {"http", "https"}:
-            if error:
-                self.unsent.append((hop.url, error))
-            else:
-                self.cached.add(hop.url)
+        self._owners.pop(hop.job, None)
+        self._job_sockets.pop(hop.job, None)
+        if hop.draft is not None:
+            hop.draft.request_done, hop.draft.error = True, error
+            self._settle(hop.draft)
+        elif error and not hop.own:
+            self.unsent.append((hop.url, error))
+        elif not hop.own:
+            self.cached.add(hop.url)
 
     # Over which job and socket ----------------------------------------------------------------
 
     def _bound_to_job(self, event: Event) -> None:
-        request = self._requests.get(event.source)
-        if request is not None:
-            request.job = event.dependency
-            self._owners[request.job] = event.source
+        hop = self._hops.get(event.source)
+        if hop is not None:
+            hop.job = event.dependency
+            self._owners[hop.job] = hop
 
     def _bound_to_socket(self, event: Event) -> None:
         self._job_sockets[event.source] = event.dependency
@@ -154,27 +122,27 @@ class Assembler:
         if event.phase == BEGIN:
             self._sockets[event.source] = Socket()
             return
-        socket = self._sockets.pop(event.source, None)
-        for draft in socket.drafts if socket else []:
+        socket = self._sockets.pop(event.source, Socket())
+        for draft in list(socket.drafts.values()):
             draft.wire_done = True
             self._settle(draft)
 
     def _learn(self, event: Event) -> None:
-        socket = self._sockets.get(event.source)
-        if socket is not None:
-            socket.learn(event)
+        if event.source in self._sockets:
+            self._sockets[event.source].learn(event)
 
     # Which bytes: HTTP/1.1 --------------------------------------------------------------------
 
     def _h1_request(self, event: Event) -> None:
-        request = self._requests.get(event.source)
-        socket = self._sockets.get(self._job_sockets.get(request.job, 0)) if request else None
-        if request is None or socket is None or urlsplit(request.hop.url).scheme in {"ws", "wss"}:
+        hop = self._hops.get(event.source)
+        socket = self._sockets.get(self._job_sockets.get(hop.job, 0)) if hop else None
+        if hop is None or socket is None:
             return
-        if socket.current is not None:  # all its bytes have crossed: Chromium does not pipeline
-            socket.current.wire_done = True
-            self._settle(socket.current)
-        socket.current = self._draft(request, socket, event, Layer.H1_BYTES)
+        before = socket.drafts.get(0)
+        if before is not None:  # all its bytes have crossed: Chromium does not pipeline
+            before.wire_done = True
+            self._settle(before)
+        self._begin(hop, socket, event, Layer.H1_BYTES)
 
     def _bytes(self, event: Event) -> None:
         socket = self._sockets.get(event.source)
@@ -183,14 +151,14 @@ class Assembler:
         outward = event.name.endswith("_SENT")
         if socket.protocol == "h2":
             self._h2_bytes(socket, event.data, outward=outward)
-        elif (draft := socket.current) is not None:
-            data = event.data
+        elif 0 in socket.drafts:
+            draft, data = socket.drafts[0], event.data
             if outward:
                 draft.bytes_sent(data)
-                return
-            draft.bytes_received(data)
-            self._count(draft, len(data))
-            self._settle(draft)
+            else:
+                draft.bytes_received(data)
+                self._count(draft, len(data))
+                self._settle(draft)
 
     # Which bytes: HTTP/2 ----------------------------------------------------------------------
 
@@ -198,68 +166,58 @@ class Assembler:
         self._sessions[event.source] = event.dependency
 
     def _h2_request(self, event: Event) -> None:
-        params = event.params
         socket = self._sockets.get(self._sessions.get(event.source, 0))
-        owner = self._owners.get(int(params.get("source_dependency", {}).get("id", 0)), 0)
-        request = self._requests.get(owner)
-        if request is None or socket is None or urlsplit(request.hop.url).scheme in {"ws", "wss"}:
-            return
-        draft = self._draft(request, socket, event, Layer.H2_RENDERED)
-        _, draft.request_head = render_request(params.get("headers", []))
-        draft.stream = int(params.get("stream_id", 0))
-        socket.streams[draft.stream] = draft
+        hop = self._owners.get(event.dependency)
+        if hop is not None and socket is not None:
+            draft = self._begin(hop, socket, event, Layer.H2_RENDERED, event.params["stream_id"])
+            draft.request_head = render_head(event.params["headers"])
 
     def _h2_response(self, event: Event) -> None:
-        params = event.params
-        draft = self._stream(event.source, int(params.get("stream_id", 0)))
+        draft = self._stream(event)
         if draft is None:
             return
-        if not draft.response_head:
-            status, head = render_response(params.get("headers", []))
-            if status // 100 != 1:
-                draft.answered(head)
-        if params.get("fin"):
-            draft.whole = True
-            self._settle(draft)
+        if not draft.response_head:  # trailers are not kept
+            draft.answered(render_head(event.params["headers"]))
+        draft.whole = bool(event.params.get("fin"))
+        self._settle(draft)
 
-    def _h2_data(self, event: Event) -> None:
-        if b'"fin":true' in event.raw:
-            draft = self._stream(event.source, int(event.params.get("stream_id", 0)))
-            if draft is not None:
-                draft.whole = True
-                self._settle(draft)
-
-    def _h2_reset(self, event: Event) -> None:
-        draft = self._stream(event.source, int(event.params.get("stream_id", 0)))
+    def _h2_end(self, event: Event) -> None:
+        reset = event.name != "HTTP2_SESSION_RECV_DATA"
+        draft = self._stream(event) if reset or b'"fin":true' in event.raw else None
         if draft is not None:
-            draft.wire_done = True
+            draft.wire_done, draft.whole = reset, draft.whole or not reset
             self._settle(draft)
 
     def _h2_bytes(self, socket: Socket, data: bytes, *, outward: bool) -> None:
-        for stream, piece in (socket.sent if outward else socket.received).feed(data):
-            draft = socket.streams.get(stream)
+        buffer = socket.outgoing if outward else socket.incoming
+        buffer += data
+        for stream, content in take_data(buffer):
+            draft = socket.drafts.get(stream)
             if draft is None:
                 continue
             if outward:
-                draft.sent(piece)
+                draft.sent(content)
             else:
-                draft.received(piece)
-                self._count(draft, len(piece))
+                draft.received(content)
+                self._count(draft, len(content))
 
-    def _stream(self, session: int, number: int) -> Draft | None:
-        socket = self._sockets.get(self._sessions.get(session, 0))
-        return socket.streams.get(number) if socket else None
+    def _stream(self, event: Event) -> Draft | None:
+        socket = self._sockets.get(self._sessions.get(event.source, 0))
+        return socket.drafts.get(event.params["stream_id"]) if socket else None
 
     # The exchange -----------------------------------------------------------------------------
 
-    def _draft(self, request: _Request, socket: Socket, event: Event, layer: Layer) -> Draft:
-        if request.draft is not None:  # sent again: after a dead connection, or with credentials
-            request.draft.request_done = True
-            self._settle(request.draft)
-        hop = request.hop
-        hop.sent = True
-        draft = Draft(hop, event.moment, layer, self._spool, lambda: self._network(socket, hop))
-        request.draft = draft
+    def _begin(self, hop: Hop, socket: Socket, event: Event, layer: Layer, stream: int = 0) -> Draft:
+        if hop.draft is not None:  # sent again: after a dead connection, or with credentials
+            hop.draft.request_done = True
+            self._settle(hop.draft)
+        origin = urlsplit(hop.url).netloc
+        if socket.tls:  # a resumed session shows no certificates again
+            self._chains[origin] = socket.chain or self._chains.get(origin, ())
+        chain = self._chains[origin] if socket.tls else ()
+        network = socket.network(self._peer(socket.client_port), chain)
+        draft = Draft(hop, event.moment, layer, network, self._spool, stream)
+        hop.draft = socket.drafts[stream] = draft
         self._open[draft] = socket
         return draft
 
@@ -270,25 +228,39 @@ class Assembler:
 
     def _settle(self, draft: Draft) -> None:
         if draft.request_done and (draft.whole or draft.wire_done or draft.error):
-            what = (
-                f"the browser's request ended with {draft.error}"
-                if draft.error
-                else "the connection was closed before the end"
-            )
+            request = f"the browser's request ended with {draft.error}"
+            what = request if draft.error else "the connection was closed before the end"
             self._finish(draft, f"disconnect: {what}")
 
     def _finish(self, draft: Draft, why: str) -> None:
         socket = self._open.pop(draft, None)
         if socket is None:
             return
-        socket.drop(draft)
+        if socket.drafts.get(draft.stream) is draft:
+            del socket.drafts[draft.stream]
         exchange = draft.finish(why)
         if not draft.hop.own:
             self._emit(exchange)
 
-    def _network(self, socket: Socket, hop: Hop) -> Network:
-        origin = urlsplit(hop.url).netloc
-        chain = socket.chain or self._chains.get(origin, ())  # a resumed session shows no certificates again
-        if socket.tls:
-            self._chains[origin] = chain
-        return socket.network(self._peer(socket.client_port), chain if socket.tls else ())
+    HANDLERS: ClassVar[Mapping[str, Callable[[Any, Event], None]]] = {
+        "REQUEST_ALIVE": _alive,
+        "URL_REQUEST_START_JOB": _start,
+        "HTTP_STREAM_REQUEST_BOUND_TO_JOB": _bound_to_job,
+        "HTTP_TRANSACTION_SEND_REQUEST_HEADERS": _h1_request,
+        "SOCKET_POOL_BOUND_TO_SOCKET": _bound_to_socket,
+        "SOCKET_ALIVE": _socket,
+        "TCP_CONNECT": _learn,
+        "SSL_CONNECT": _learn,
+        "SSL_CERTIFICATES_RECEIVED": _learn,
+        "SOCKET_BYTES_SENT": _bytes,
+        "SOCKET_BYTES_RECEIVED": _bytes,
+        "SSL_SOCKET_BYTES_SENT": _bytes,
+        "SSL_SOCKET_BYTES_RECEIVED": _bytes,
+        "HTTP2_SESSION_INITIALIZED": _h2_session,
+        "HTTP2_SESSION_SEND_HEADERS": _h2_request,
+        "HTTP2_SESSION_RECV_HEADERS": _h2_response,
+        "HTTP2_SESSION_RECV_DATA": _h2_end,
+        "HTTP2_SESSION_RECV_RST_STREAM": _h2_end,
+        "HTTP2_SESSION_SEND_RST_STREAM": _h2_end,
+    }
+    """What is wanted of the log, and who takes it; all else is dropped unparsed."""

@@ -1,4 +1,4 @@
-"""What crosses one socket above TLS, told apart into HTTP messages.
+r"""HTTP messages told apart in what crosses one socket above TLS.
 
 HTTP/1.1 needs no more than to know where a head ends: Chromium never pipelines, so all bytes between two
 requests on a socket belong to the first. HTTP/2 (RFC 9113 §4.1) needs its DATA frames, the heads being in
@@ -12,127 +12,69 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from pipelines.record.netlog import unescape
-
-PREFACE: Final = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client sends before its first frame (RFC 9113 §3.4)."""
 _FRAME_HEAD: Final = 9
 _DATA: Final = 0
 _PADDED: Final = 0x8
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _HEAD_MAX: Final = 1 << 19
-"""Chromium itself refuses heads above 256 KiB."""
+"""Chromium itself refuses heads above 256 KiB; what has none (HTTP/0.9) is cut here."""
+_ESCAPED: Final = "%ESCAPED:\u200b "
 
 
-class DataFrames:
-    """Takes one direction of an HTTP/2 connection and gives the content of its DATA frames."""
+def take_head(buffer: bytearray) -> bytes:
+    """Take an HTTP/1.1 head off the buffer's front; empty while it is not whole."""
+    end = _HEAD_END.search(buffer)
+    cut = end.end() if end else len(buffer) if len(buffer) >= _HEAD_MAX else 0
+    head = bytes(buffer[:cut])
+    del buffer[:cut]
+    return head
 
-    def __init__(self, *, preface: int = 0) -> None:
-        self._skip = preface
-        self._head = b""
-        self._stream = 0
-        self._left = 0
-        self._padding: int | None = 0
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Pieces of content in `data`, each with its stream's number."""
-        at = 0
-        while at < len(data):
-            if self._skip:
-                step = min(self._skip, len(data) - at)
-                self._skip -= step
-                at += step
-            elif self._left:
-                piece = data[at : at + self._left]
-                self._left -= len(piece)
-                at += len(piece)
-                yield self._stream, piece
-                self._end_content()
-            elif self._padding is None:
-                at += self._pad(data[at])
-            else:
-                need = _FRAME_HEAD - len(self._head)
-                self._head += data[at : at + need]
-                at += need
-                if len(self._head) == _FRAME_HEAD:
-                    self._begin(self._head)
-                    self._head = b""
-
-    def _begin(self, head: bytes) -> None:
-        length, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
-        if kind != _DATA:
-            self._skip = length
+def take_data(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Take all whole HTTP/2 frames (16 KiB, RFC 9113 §4.2) off the buffer; gives (stream, content) of DATA."""
+    if buffer.startswith(_PREFACE):
+        del buffer[: len(_PREFACE)]
+    while len(buffer) >= _FRAME_HEAD and not _PREFACE.startswith(buffer):
+        end = _FRAME_HEAD + int.from_bytes(buffer[:3], "big")
+        if len(buffer) < end:
             return
-        self._stream = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
-        if flags & _PADDED and length:
-            self._padding, self._length = None, length
-        else:
-            self._left = length
-
-    def _pad(self, padding: int) -> int:
-        self._padding = padding
-        self._left = max(0, self._length - 1 - padding)
-        self._end_content()
-        return 1
-
-    def _end_content(self) -> None:
-        if not self._left and self._padding:
-            self._skip, self._padding = self._padding, 0
+        kind, flags, stream = buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big") & 0x7FFFFFFF
+        content = bytes(buffer[_FRAME_HEAD:end])
+        del buffer[:end]
+        if kind == _DATA and flags & _PADDED and content:
+            content = content[1 : len(content) - content[0]]
+        if kind == _DATA:
+            yield stream, content
 
 
-class HeadReader:
-    """Gathers an HTTP/1.1 head from pieces; `head` is set once it is whole."""
-
-    def __init__(self) -> None:
-        self.head = b""
-        self._gathered = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take the next bytes; gives those that lie behind the head (all of them, once it is whole)."""
-        if self.head:
-            return data
-        self._gathered += data
-        end = _HEAD_END.search(self._gathered)
-        if end is None and len(self._gathered) < _HEAD_MAX:
-            return b""
-        cut = end.end() if end else len(self._gathered)
-        self.head, rest = self._gathered[:cut], self._gathered[cut:]
-        self._gathered = b""
-        return rest
-
-    @property
-    def partial(self) -> bytes:
-        """What came of a head that never became whole."""
-        return self._gathered
-
-
-def render_request(fields: list[str]) -> tuple[str, bytes]:
-    """Method and head of an HTTP/2 request, the head rendered as HTTP/1.1 text."""
-    pseudo, rest = _split(fields)
-    method = pseudo.get(b":method", b"GET")
-    lines = [
-        b"%b %b HTTP/1.1" % (method, pseudo.get(b":path", b"/")),
-        b"host: " + pseudo.get(b":authority", b""),
-    ]
-    return method.decode("latin-1"), b"\r\n".join([*lines, *rest, b"", b""])
-
-
-def render_response(fields: list[str]) -> tuple[int, bytes]:
-    """Status and head of an HTTP/2 response, rendered as HTTP/1.1 text (which has a reason phrase: empty)."""
-    pseudo, rest = _split(fields)
-    status = pseudo.get(b":status", b"0")
-    return int(status), b"\r\n".join([b"HTTP/1.1 %b " % status, *rest, b"", b""])
-
-
-def _split(fields: list[str]) -> tuple[dict[bytes, bytes], list[bytes]]:
+def render_head(fields: list[str]) -> bytes:
+    """An HTTP/2 head as HTTP/1.1 text; the reason phrase, which HTTP/2 has not, is empty."""
     pseudo: dict[bytes, bytes] = {}
-    rest: list[bytes] = []
+    lines: list[bytes] = []
     for field in fields:
         raw = unescape(field)
-        name, _, value = (raw[1:] if raw.startswith(b":") else raw).partition(b": ")
+        name, _, value = raw.removeprefix(b":").partition(b": ")
         if raw.startswith(b":"):
-            pseudo[b":" + name] = value
+            pseudo[name] = value
         else:  # Chromium joins a repeated field's values with NUL
-            rest += [name + b": " + one for one in value.split(b"\0")]
-    return pseudo, rest
+            lines += [name + b": " + one for one in value.split(b"\0")]
+    if b"status" in pseudo:
+        first = [b"HTTP/1.1 " + pseudo[b"status"] + b" "]
+    else:
+        get = pseudo.get
+        first = [
+            b"%b %b HTTP/1.1" % (get(b"method", b""), get(b"path", b"")),
+            b"host: " + get(b"authority", b""),
+        ]
+    return b"\r\n".join([*first, *lines, b"", b""])
+
+
+def unescape(text: str) -> bytes:
+    """The bytes of a string as NetLog prints them: non-ASCII ones come as `%ESCAPED:\u200b ` + percent codes."""
+    if text.startswith(_ESCAPED):
+        return unquote_to_bytes(text.removeprefix(_ESCAPED))
+    return text.encode("utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
-from playwright.async_api import BrowserContext, Request, Response
+from playwright.async_api import Page, Request
 
 QUIET_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
@@ -15,36 +15,44 @@ _UNENDING: Final = frozenset({"media", "eventsource", "websocket"})
 
 
 class Traffic:
-    """Listens to a context from its start.
+    """Listens to a page and all that it opens, from the start.
 
-    Quiet: for QUIET_SECONDS no request began, none got its answer, no bytes came but those of media and
-    event streams, and no request waits for its answer. Not `networkidle`: an answer that the page never
-    reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
+    Quiet: the document is loaded, and for QUIET_SECONDS no request began, none got its answer, no bytes
+    came but those of media and event streams, and no request waits for its answer. Not `networkidle`: an
+    answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
     """
 
-    def __init__(self, context: BrowserContext, awaited: Callable[[], int]) -> None:
-        """`awaited` counts the bytes that a page waits for (NetLogReader.awaited)."""
+    def __init__(self, page: Page, awaited: Callable[[], int]) -> None:
+        """`awaited` counts the bytes that a page waits for (`Assembler.awaited`)."""
         self.urls: dict[str, None] = {}
         """Every http(s) URL that was reported as requested, without fragments, in order."""
-        self.broken = asyncio.Event()
-        """Set once a document came only in part: its `load` event never will."""
-        self._awaited = awaited
+        self.broken = False
+        """Whether the document came only in part: its `load` event never will."""
+        self.stopped = False
+        """Set it to have the page taken as quiet."""
+        self._page, self._awaited = page, awaited
+        self._loaded = False
         self._unanswered: set[Request] = set()
         self._last = asyncio.get_running_loop().time()
-        context.on("request", self._began)
-        context.on("response", self._answered)
-        context.on("requestfinished", self._ended)
-        context.on("requestfailed", self._failed)
+        page.on("load", self._load)
+        page.context.on("request", self._began)
+        page.context.on("response", lambda response: self._answered(response.request))
+        page.context.on("requestfinished", self._answered)
+        page.context.on("requestfailed", self._failed)
 
     async def quiet(self) -> None:
         """Return once the page is quiet."""
         clock = asyncio.get_running_loop().time
         seen = self._awaited()
-        while self._unanswered or clock() < self._last + QUIET_SECONDS:
+        while not self.stopped and (
+            not (self._loaded or self.broken) or self._unanswered or clock() < self._last + QUIET_SECONDS
+        ):
             await asyncio.sleep(_LOOK_SECONDS)
             if self._awaited() != seen:
-                seen = self._awaited()
-                self._last = clock()
+                seen, self._last = self._awaited(), clock()
+
+    def _load(self, _: Page) -> None:
+        self._loaded = True
 
     def _began(self, request: Request) -> None:
         if urlsplit(request.url).scheme in {"http", "https"}:
@@ -53,16 +61,13 @@ class Traffic:
                 self._unanswered.add(request)
         self._last = asyncio.get_running_loop().time()
 
-    def _answered(self, response: Response) -> None:
-        self._ended(response.request)
-
-    def _failed(self, request: Request) -> None:
-        answered = request not in self._unanswered
-        if answered and request.is_navigation_request() and request.frame.parent_frame is None:
-            self.broken.set()
-        self._ended(request)
-
-    def _ended(self, request: Request) -> None:
+    def _answered(self, request: Request) -> None:
         if request in self._unanswered:
             self._unanswered.discard(request)
             self._last = asyncio.get_running_loop().time()
+
+    def _failed(self, request: Request) -> None:
+        answered = request not in self._unanswered
+        if answered and request.is_navigation_request() and request.frame == self._page.main_frame:
+            self.broken = not self._loaded
+        self._answered(request)

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from playwright.async_api import Dialog, Page
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from evidence.reasons import Reason
 from pipelines.record.chromium import VIEWPORT, Chromium
@@ -26,11 +25,17 @@ SCREENSHOT_HEIGHT: Final = 16384
 """CSS pixels of the tallest screenshot: the edge of a GPU texture, beyond which Chromium repeats itself."""
 TEXT_MAX: Final = 200_000
 """Characters of visible text that are kept."""
+SCROLL_STEPS: Final = 24
+"""Screens that are scrolled through at most: enough for what loads lazily, an end for what never ends."""
+SCROLL_PAUSE_MS: Final = 50
+_SCROLL_SECONDS: Final = 5.0
+"""For the scroll of a page that has used up its time."""
 _LOOK_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
 _NOTES_MAX: Final = 50
 
 Progress = Callable[[str, int], None]
+"""Takes what is being done, and the bytes received so far."""
 
 _SCROLL: Final = """async ([steps, pause]) => {
   for (let step = 1; step <= steps; step++) {
@@ -40,11 +45,6 @@ _SCROLL: Final = """async ([steps, pause]) => {
   }
   scrollTo({top: 0, behavior: 'instant'});
 }"""
-SCROLL_STEPS: Final = 24
-"""Screens that are scrolled through at most: enough for what loads lazily, an end for what never ends."""
-SCROLL_PAUSE_MS: Final = 50
-_SCROLL_SECONDS: Final = 5.0
-"""For the scroll of a page that has used up its time."""
 _READ: Final = """textMax => {
   const body = document.body, kind = document.doctype;
   const seen = 'img,video,audio,canvas,svg,iframe,object,embed';
@@ -83,70 +83,60 @@ class Seen:
     popups: list[str] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
     urls: dict[str, None] = field(default_factory=dict)
+    """What Playwright reported as requested (`Traffic.urls`)."""
 
 
 class Visit:
     """Visits one URL; `seen` fills as it goes and is valid whenever the visit is stopped."""
 
     def __init__(self, browser: Chromium, settings: Settings, on_progress: Progress) -> None:
-        self.seen = Seen()
-        self._browser, self._settings, self._say = browser, settings, on_progress
+        self._context, self._reader = browser.context, browser.reader
+        self._settings, self._say = settings, on_progress
         self._step = "opening the page"
-        self._spent = asyncio.Event()
-        self._dead = False
-        self._traffic = Traffic(browser.context, lambda: browser.reader.awaited)
-        self.seen.urls = self._traffic.urls
+        self._hangs = False
+        self._page = self._context.pages[0]
+        self._traffic = Traffic(self._page, lambda: self._reader.assembler.awaited)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._page = browser.context.pages[0]
+        self.seen = Seen(urls=self._traffic.urls)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
-        browser.context.on("dialog", lambda dialog: self._spawn(self._dismiss(dialog)))
-        browser.context.on("page", lambda page: self._spawn(self._close_popup(page)))
+        self._context.on("dialog", lambda dialog: self._spawn(self._dismiss(dialog)))
+        self._context.on("page", lambda page: self._spawn(self._close_popup(page)))
 
     async def run(self, url: str) -> None:
         """Visit. What goes wrong with the page stands in `seen`; raises nothing of its own."""
-        self._deadline = asyncio.get_running_loop().time() + self._settings.page_timeout
         self._spawn(self._watch())
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.page_timeout
         try:
-            if not await self._until(self._open(url)) and not self._spent.is_set():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._open(url)
+            except TimeoutError:
                 self.seen.timed_out = True
             if not self.seen.opened:
                 return
-            settled = await self._wait("loading the page", self._settle())
+            settled = await self._wait("loading the page", self._traffic.quiet(), deadline)
+            if self._traffic.broken:
+                self._note("page-unsettled", "the document was cut short")
             await self._look("viewport", self._screenshot("viewport"))
-            if not self._spent.is_set() and not self._dead:
-                await self._wait("scrolling", self._scroll(quiet=settled), at_least=_SCROLL_SECONDS)
+            if not self._traffic.stopped and not self._hangs:
+                late = max(deadline, clock() + _SCROLL_SECONDS)
+                await self._wait("scrolling", self._scroll(quiet=settled), late)
             await self._look("full", self._screenshot("full"))
             await self._look("DOM", self._read())
-            self.seen.final_url = self._page.url
         finally:
+            self.seen.final_url = self._page.url
             for task in self._tasks:
                 task.cancel()
 
     async def _open(self, url: str) -> None:
         try:
-            response = await self._page.goto(
-                url, wait_until="commit", timeout=self._settings.page_timeout * 1000
-            )
-        except PlaywrightTimeout:
-            self.seen.timed_out = True
+            response = await self._page.goto(url, wait_until="commit", timeout=0)
         except PlaywrightError as error:
             self.seen.error = error.message.split("\n")[0]
         else:
             self.seen.opened = True
             self.seen.status = response.status if response else 0
-        self.seen.final_url = self._page.url
-
-    async def _settle(self) -> None:
-        load = asyncio.ensure_future(self._page.wait_for_load_state("load", timeout=0))
-        broken = asyncio.ensure_future(self._traffic.broken.wait())
-        try:
-            await asyncio.wait({load, broken}, return_when=asyncio.FIRST_COMPLETED)
-            if not load.done():
-                self._note("page-unsettled", "the document was cut short")
-        finally:
-            load.cancel()
-            broken.cancel()
-        await self._traffic.quiet()
 
     async def _scroll(self, *, quiet: bool) -> None:
         await self._page.evaluate(_SCROLL, [SCROLL_STEPS, SCROLL_PAUSE_MS])
@@ -154,13 +144,10 @@ class Visit:
             await self._traffic.quiet()
 
     async def _screenshot(self, name: str) -> None:
-        options: dict[str, Any] = {"type": "png", "timeout": _LOOK_SECONDS * 1000}
-        if name == "full":
-            options["full_page"] = True
-            height = int(await self._page.evaluate(_HEIGHT))
-            if height > SCREENSHOT_HEIGHT:
-                self.seen.clipped = True
-                options["clip"] = {"x": 0, "y": 0, "width": VIEWPORT[0], "height": SCREENSHOT_HEIGHT}
+        options: dict[str, Any] = {"type": "png", "timeout": 0, "full_page": name == "full"}
+        if name == "full" and int(await self._page.evaluate(_HEIGHT)) > SCREENSHOT_HEIGHT:
+            self.seen.clipped = True
+            options["clip"] = {"x": 0, "y": 0, "width": VIEWPORT[0], "height": SCREENSHOT_HEIGHT}
         self.seen.pictures[name] = await self._page.screenshot(**options)
 
     async def _read(self) -> None:
@@ -170,65 +157,50 @@ class Visit:
 
     # Waiting ----------------------------------------------------------------------------------
 
-    async def _wait(self, step: str, work: Coroutine[Any, Any, None], *, at_least: float = 0.0) -> bool:
-        """Whether the page did it before the deadline; that it did not is a reason, not an error."""
+    async def _wait(self, step: str, work: Coroutine[Any, Any, None], deadline: float) -> bool:
+        """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error."""
         self._step = step
-        self._say(step, self._browser.reader.received)
-        self._deadline = max(self._deadline, asyncio.get_running_loop().time() + at_least)
+        self._say(step, self._reader.assembler.received)
         try:
-            done = await self._until(work)
+            async with asyncio.timeout_at(deadline):
+                await work
+        except TimeoutError:
+            self._note("page-unsettled", f"not quiet within {self._settings.page_timeout:g} s ({step})")
         except PlaywrightError as error:
             self._note("page-unsettled", f"{step}: {error.message.splitlines()[0]}")
-            return False
-        if not done and not self._spent.is_set():
-            self._note("page-unsettled", f"not quiet within {self._settings.page_timeout:g} s ({step})")
-        return done
+        else:
+            return True
+        return False
 
     async def _look(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         """Look at the page now; a page that cannot be looked at is a reason, not an error."""
-        if self._dead or self._browser.reader.failure is not None:
+        if self._hangs or self._reader.failure is not None:
             work.close()
             return
-        self._say(f"looking ({what})", self._browser.reader.received)
+        self._say(f"looking ({what})", self._reader.assembler.received)
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
                 await work
         except TimeoutError:
-            self._dead = True  # a page that hangs will not answer the next question either
+            self._hangs = True  # it will not answer the next question either
             self._note("screenshot-failed", f"{what}: not taken within {_LOOK_SECONDS:g} s")
         except PlaywrightError as error:
             self._note("screenshot-failed", f"{what}: {error.message.splitlines()[0]}")
 
-    async def _until(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether `work` ended before the deadline and the budget did; else it is cancelled."""
-        task = asyncio.ensure_future(work)
-        spent = asyncio.ensure_future(self._spent.wait())
-        left = self._deadline - asyncio.get_running_loop().time()
-        try:
-            await asyncio.wait({task, spent}, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-            return task.done()
-        finally:
-            spent.cancel()
-            task.cancel()
-
     async def _watch(self) -> None:
-        """Report progress, and cut the network off once the bytes allowed are spent."""
+        """Report progress, and cut the network off once the bytes allowed are spent, or cannot be kept."""
         allowed, told = self._settings.page_max_bytes, 0
-        while True:
+        while not self._traffic.stopped:
             await asyncio.sleep(_TICK_SECONDS)
-            received = self._browser.reader.received
+            received = self._reader.assembler.received
             if received != told:
                 told = received
                 self._say(self._step, received)
-            if received > allowed or self._browser.reader.failure is not None:
-                if self._browser.reader.failure is None:
-                    self._note("budget-spent", f"the page received more than {allowed} bytes")
-                self._spent.set()
-                with suppress(PlaywrightError):
-                    await self._browser.context.set_offline(True)
-                return
+            if received > allowed:
+                self._note("budget-spent", f"the page received more than {allowed} bytes")
+            self._traffic.stopped = received > allowed or self._reader.failure is not None
+        with suppress(PlaywrightError):
+            await self._context.set_offline(True)
 
     # What pages do ----------------------------------------------------------------------------
 
@@ -253,6 +225,4 @@ class Visit:
         task.add_done_callback(self._tasks.discard)
 
     def _note(self, code: str, detail: str) -> None:
-        reason = Reason(code, detail)
-        if reason not in self.seen.reasons:
-            self.seen.reasons.append(reason)
+        self.seen.reasons.append(Reason(code, detail))

@@ -4,7 +4,7 @@
 const crypto = require("crypto"), fs = require("fs"), http2 = require("http2"), zlib = require("zlib");
 const sha256 = data => crypto.createHash("sha256").update(data).digest("hex");
 const pem = fs.readFileSync(process.argv[2]);
-const page = `<!doctype html><title>h2</title><h1>星</h1><img src="/img?a=1&b=%20">
+const page = `<!doctype html><title>h2</title><h1>星</h1><img src="/img?a=1&b=%20"><img src="https://10.0.0.1/pixel.png">
 <script>
 fetch("/post?x=1", {method: "POST", body: "hello=\\u3042"});
 fetch("/large", {method: "POST", body: "0123456789".repeat(20000)});
@@ -14,10 +14,12 @@ fetch("/moved");
 const stop = new AbortController();
 fetch("/endless", {signal: stop.signal}).then(async r => { await r.body.getReader().read(); stop.abort(); });
 new Worker("/worker.js");
+open("/popup");
 new WebSocket("wss://" + location.host + "/socket");
 const peer = new RTCPeerConnection({iceServers: [{urls: "stun:127.0.0.1:${process.argv[3]}"}]});
 peer.createDataChannel("x");
 peer.createOffer().then(offer => peer.setLocalDescription(offer));
+alert("hello"); confirm("really?"); prompt("who?");
 </script>`;
 const large = "abcdefghij".repeat(30000);
 const answers = {

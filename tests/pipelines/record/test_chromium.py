@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from evidence.errors import UsageError
+from evidence.errors import CaptureFailedError, UsageError
 from pipelines.record import chromium
-from pipelines.record.chromium import BrowserFailedError, arguments, find_chromium, trust
+from pipelines.record.chromium import arguments, find_chromium, trust
 from storage.settings import Settings
 from tests.pipelines.record.pages import a_folder, page_of
 from tests.site import Site
@@ -36,18 +36,15 @@ def nothing_is_remembered_of_the_sandbox(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chromium, "_sandbox_refused", "")
 
 
-@pytest.fixture
-def without_sandbox(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Chromium, faked as on a kernel that refuses its sandbox."""
+def a_chromium_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Chromium, faked: it does this in a shell."""
     script = folder / "chromium"
-    script.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in *--no-sandbox*) exec chromium "$@";; esac\n'
-        'echo "[FATAL:zygote_host_impl_linux.cc] No usable sandbox!" >&2; exit 133\n',
-        "utf-8",
-    )
+    script.write_text(f"#!/bin/sh\n{does}\n", "utf-8")
     script.chmod(0o755)
     monkeypatch.setattr(chromium, "find_chromium", lambda _: script)
+
+
+REFUSED = 'echo "[FATAL:zygote_host_impl_linux.cc] No usable sandbox!" >&2; exit 133'
 
 
 def test_the_door_is_the_only_way_out_and_everything_is_logged():
@@ -59,40 +56,23 @@ def test_the_door_is_the_only_way_out_and_everything_is_logged():
     assert not [one for one in told if "ignore-certificate" in one or "user-agent" in one]
 
 
-def test_the_sandbox_is_used_where_it_can_be(post, folder):
-    record = page_of(post, folder, sandbox="on")
-    assert record.browser["sandbox"] == {"on": True, "note": ""}
-    assert "--no-sandbox" not in record.browser["command_line"]
-
-
-def test_a_sandbox_that_is_refused_is_reported_and_remembered_under_auto(post, folder, without_sandbox):
-    record = page_of(post, folder, sandbox="auto")
-    assert record.failed is None
-    assert record.browser["sandbox"]["on"] is False
-    assert "No usable sandbox" in record.browser["sandbox"]["note"]
-    assert "No usable sandbox" in chromium._sandbox_refused
-
-
-def test_a_sandbox_that_is_refused_fails_under_on(post, folder, without_sandbox):
-    record = page_of(post, folder, sandbox="on")
-    assert record.failed is not None
-    assert record.failed.code == "browser-failed"
-    assert "No usable sandbox" in record.failed.detail
-    assert "\n" not in record.failed.detail
-
-
-def test_the_browser_runs_without_our_rights_and_without_our_environment(post, folder, monkeypatch):
+def test_the_browser_runs_in_its_sandbox_without_our_rights_and_without_our_environment(
+    post, folder, monkeypatch
+):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never-to-be-seen")
     seen: list[tuple[int, bytes]] = []
     plain = chromium._Launcher.end
 
     def look(launcher: chromium._Launcher) -> Coroutine[Any, Any, None]:
-        pid = int((launcher._ours / "pid").read_text("ascii"))
+        pid = int((launcher.ours / "pid").read_text("ascii"))
         seen.append((Path(f"/proc/{pid}").stat().st_uid, Path(f"/proc/{pid}/environ").read_bytes()))
         return plain(launcher)
 
     monkeypatch.setattr(chromium._Launcher, "end", look)
-    page_of(post, folder)
+    record = page_of(post, folder, sandbox="on")
+    assert record.failed is None
+    assert record.browser["sandbox"] == {"on": True, "note": ""}
+    assert "--no-sandbox" not in record.browser["command_line"]
     ((owner, environment),) = seen
     assert owner != 0
     assert owner == (folder / "work" / "page").stat().st_uid
@@ -100,10 +80,41 @@ def test_the_browser_runs_without_our_rights_and_without_our_environment(post, f
     assert f"HOME={folder}/work/page".encode() in environment
 
 
+def test_a_sandbox_that_is_refused_is_reported_and_remembered_under_auto(post, folder, monkeypatch):
+    does = f'case "$*" in *--no-sandbox*) exec chromium "$@";; esac; {REFUSED}'
+    a_chromium_that(does, folder, monkeypatch)
+    record = page_of(post, folder, sandbox="auto")
+    assert record.failed is None
+    assert record.browser["sandbox"]["on"] is False
+    assert "No usable sandbox" in record.browser["sandbox"]["note"]
+    assert "No usable sandbox" in chromium._sandbox_refused
+
+
+@pytest.mark.parametrize(
+    ("does", "cause"),
+    [
+        (REFUSED, "No usable sandbox!"),
+        ("echo chatter >&2; echo 'x: error while loading libnss3.so' >&2; exit 127", "loading libnss3.so"),
+        ("exit 3", "exitCode=3, signal=null"),
+    ],
+    ids=["sandbox", "library", "silent"],
+)
+def test_a_chromium_that_does_not_start_is_one_line_that_names_the_cause(folder, monkeypatch, does, cause):
+    a_chromium_that(does, folder, monkeypatch)
+    record = page_of("https://a.test/", folder, sandbox="on")
+    assert record.failed is not None
+    assert record.failed.code == "browser-failed"
+    assert cause in record.failed.detail
+    assert "--disable" not in record.failed.detail
+    assert "chatter" not in record.failed.detail
+    assert "\n" not in record.failed.detail
+
+
 def test_no_chromium_is_one_line_that_says_what_to_do(monkeypatch):
     monkeypatch.setattr(chromium.shutil, "which", lambda _: None)
-    with pytest.raises(BrowserFailedError, match=r"^Chromium is not installed: apt-get install chromium"):
+    with pytest.raises(CaptureFailedError, match=r"^Chromium is not installed$") as caught:
         find_chromium()
+    assert caught.value.next.startswith("apt-get install chromium")
 
 
 def test_every_authority_of_a_file_is_trusted_and_only_its_owner_can_change_that(site, folder, tmp_path):

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from pipelines.guard import Connection
 from pipelines.record.exchange import BodyState, Exchange, Layer
-from pipelines.record.netlog import Constants, NetLogError, unescape
+from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
-from pipelines.record.netlog_wire import PREFACE, DataFrames, HeadReader, render_request, render_response
+from pipelines.record.netlog_wire import render_head, take_data, take_head, unescape
 from pipelines.record.spool import BodySpool
 
 HERE = Path(__file__).parent
 
 
-class APeer(NamedTuple):
-    ip: str
-    port: int
-    dns: tuple[str, ...]
+def a_peer(port: int) -> Connection | None:
+    addresses = ("203.0.113.7", "203.0.113.8")
+    return Connection(port, "a.test", 443, addresses[0], addresses, datetime.now(UTC)) if port else None
+
+
+def an_assembler(folder: Path, found: list[Exchange]) -> Assembler:
+    return Assembler(
+        spool=lambda head, note=None: BodySpool(folder, head, note=note), emit=found.append, peer=a_peer
+    )
 
 
 class Log:
@@ -32,14 +39,12 @@ class Log:
 
     def __init__(self, folder: Path, constants: bytes | None = None) -> None:
         self.exchanges: list[Exchange] = []
-        self.constants = Constants(constants or (HERE / "netlog_h1.json").read_bytes().split(b"\n")[0])
-        self.types = {name: number for number, name in self.constants._names.items()}
-        self.assembler = Assembler(
-            self.constants,
-            spool=lambda head, note=None: BodySpool(folder, head, note=note),
-            emit=self.exchanges.append,
-            peer=lambda port: APeer("203.0.113.7", 443, ("203.0.113.7", "203.0.113.8")) if port else None,
+        self.constants = Constants(
+            constants or (HERE / "netlog_h1.json").read_bytes().split(b"\n")[0], Assembler.HANDLERS
         )
+        self.types = {name: number for number, name in self.constants._names.items()}
+        self.assembler = an_assembler(folder, self.exchanges)
+        self.assembler.errors = self.constants.errors
 
     def line(self, line: bytes) -> None:
         event = self.constants.event(line)
@@ -53,8 +58,6 @@ class Log:
         self.line(json.dumps(event, separators=(",", ":")).encode() + b",\n")
 
     def sends(self, source: int, data: bytes, name: str = "SSL_SOCKET_BYTES_SENT") -> None:
-        import base64  # noqa: PLC0415
-
         self.say(name, source, byte_count=len(data), bytes=base64.b64encode(data).decode())
 
     def gets(self, source: int, data: bytes, name: str = "SSL_SOCKET_BYTES_RECEIVED") -> None:
@@ -312,7 +315,7 @@ def test_data_frames_are_found_however_the_bytes_are_cut(size):
 
     stream = b"".join(
         (
-            b"P" * PREFACE,
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             frame(4, 0, 0, b"settings"),
             frame(0, 0, 1, b"one "),
             frame(0, 0x8, 3, b"\x02padded\0\0"),
@@ -323,19 +326,22 @@ def test_data_frames_are_found_however_the_bytes_are_cut(size):
             frame(0, 1, 0x80000003, b"!"),
         )
     )
-    frames = DataFrames(preface=PREFACE)
+    buffer = bytearray()
     found: dict[int, bytes] = {}
     for at in range(0, len(stream), size):
-        for number, piece in frames.feed(stream[at : at + size]):
+        buffer += stream[at : at + size]
+        for number, piece in take_data(buffer):
             found[number] = found.get(number, b"") + piece
-    assert found == {1: b"one two", 3: b"padded!"}
+    assert found == {1: b"one two", 3: b"padded!", 5: b""}
 
 
 def test_heads_are_found_however_the_bytes_are_cut():
-    reader = HeadReader()
-    rest = b"".join(reader.feed(bytes((byte,))) for byte in b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody")
-    assert reader.head == b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
-    assert rest == b"body"
+    buffer, heads = bytearray(), []
+    for byte in b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody":
+        buffer.append(byte)
+        heads.append(take_head(buffer))
+    assert [head for head in heads if head] == [b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"]
+    assert buffer == b"body"
 
 
 def test_strings_with_non_ascii_bytes_come_back_as_bytes():
@@ -344,19 +350,17 @@ def test_strings_with_non_ascii_bytes_come_back_as_bytes():
 
 
 def test_rendering_splits_joined_fields_and_keeps_their_order():
-    _, head = render_response([":status: 200", "b: 1", "set-cookie: a=1\u0000b=2", "a: 2"])
+    head = render_head([":status: 200", "b: 1", "set-cookie: a=1\u0000b=2", "a: 2"])
     assert head == b"HTTP/1.1 200 \r\nb: 1\r\nset-cookie: a=1\r\nset-cookie: b=2\r\na: 2\r\n\r\n"
-    method, head = render_request(
-        [":method: POST", ":authority: a.test", ":scheme: https", ":path: /?q", "x: y"]
-    )
-    assert (method, head) == ("POST", b"POST /?q HTTP/1.1\r\nhost: a.test\r\nx: y\r\n\r\n")
+    head = render_head([":method: POST", ":authority: a.test", ":scheme: https", ":path: /?q", "x: y"])
+    assert head == b"POST /?q HTTP/1.1\r\nhost: a.test\r\nx: y\r\n\r\n"
 
 
 def test_a_chromium_that_lacks_an_event_we_need_is_refused():
     constants = json.loads((HERE / "netlog_h1.json").read_bytes().split(b"\n")[0].rstrip(b",") + b"}")
     del constants["constants"]["logEventTypes"]["SSL_SOCKET_BYTES_RECEIVED"]
     with pytest.raises(NetLogError, match="SSL_SOCKET_BYTES_RECEIVED"):
-        Constants(json.dumps(constants).encode()[:-1] + b",")
+        Constants(json.dumps(constants).encode()[:-1] + b",", Assembler.HANDLERS)
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b'{"params":{},"phase":1}', b"not json at all,\n"])
@@ -369,18 +373,12 @@ def test_a_line_that_is_no_event_is_refused(log, line):
 
 
 def reader_of(tmp_path: Path, found: list[Exchange]) -> NetLogReader:
-    return NetLogReader(
-        tmp_path / "fifo",
-        spool=lambda head, note=None: BodySpool(tmp_path, head, note=note),
-        emit=found.append,
-        peer=lambda _: None,
-    )
+    return NetLogReader(tmp_path / "fifo", an_assembler(tmp_path, found))
 
 
 def test_the_reader_follows_the_log_while_it_is_written_and_survives_a_torn_end(tmp_path):
     found: list[Exchange] = []
     reader = reader_of(tmp_path, found)
-    reader.start()
     lines = (HERE / "netlog_h1.json").read_bytes().splitlines(keepends=True)
     with (tmp_path / "fifo").open("wb", buffering=0) as fifo:
         for line in lines[:-6]:
@@ -398,14 +396,12 @@ def test_the_reader_follows_the_log_while_it_is_written_and_survives_a_torn_end(
 
 def test_a_browser_that_never_opens_its_log_hangs_nobody(tmp_path):
     reader = reader_of(tmp_path, [])
-    reader.start()
     reader.finish("it did not start")
-    assert reader.assembler is None
+    assert reader.client == {}
 
 
 def test_a_broken_log_ends_the_recording_and_not_the_browser(tmp_path):
     reader = reader_of(tmp_path, [])
-    reader.start()
     with (tmp_path / "fifo").open("wb", buffering=0) as fifo:
         fifo.write((HERE / "netlog_h1.json").read_bytes().split(b"\n")[0] + b'\n"events": [\nrubbish\n')
         fifo.write(os.urandom(1 << 20) * 3)  # more than the FIFO holds: the writer must not block for ever

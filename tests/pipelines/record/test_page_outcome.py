@@ -7,18 +7,18 @@ from typing import Any, cast
 
 import pytest
 
-from evidence.reasons import CODES
+from evidence.reasons import CODES, Reason
 from pipelines.guard import Failed, Refused, Tunnel
 from pipelines.record.netlog_exchanges import Assembler
-from pipelines.record.page_outcome import Door, failure_of, missing_of, reasons_of, shortcoming_of
+from pipelines.record.page_outcome import Place, failure_of, gaps_of, unreached
 
 PAGE = "https://a.test/post"
-NOTHING = Door({}, {})
+NOTHING: dict[Place, Reason] = {}
 
 
-def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = ()) -> Door:
+def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = ()) -> dict[Place, Reason]:
     """What a tunnel with these lists knows (the tunnel itself is faked: only its lists are read)."""
-    return Door.of(cast("Tunnel", SimpleNamespace(refused=list(refused), failures=list(failures))))
+    return unreached(cast("Tunnel", SimpleNamespace(refused=list(refused), failures=list(failures))))
 
 
 def an_assembler(**facts: Any) -> Assembler:
@@ -80,35 +80,39 @@ def test_the_tunnel_knows_better_than_the_browser_why_a_host_was_not_reached():
     ]
 
 
-def test_only_what_is_gone_is_a_tombstone():
-    assert [bool(shortcoming_of(PAGE, status)) for status in (200, 403, 404, 410, 500)] == [
-        False, False, True, True, False,
-    ]  # fmt: skip
-
-
 def test_a_reported_request_that_the_log_lacks_is_missing_and_a_reason():
     assembler = an_assembler(cached={"https://a.test/cached"})
-    reported = dict.fromkeys([PAGE, "https://a.test/cached", "https://a.test/lost"])
-    missing = missing_of(assembler, reported, {PAGE}, NOTHING)
+    reported = [PAGE, "https://a.test/cached", "https://a.test/lost"]
+    missing, reasons = gaps_of(assembler, reported, {PAGE}, NOTHING)
     assert [one.url for one in missing] == ["https://a.test/lost"]
-    assert [one.code for one in reasons_of(missing, reported, assembler, NOTHING)] == ["exchange-missing"]
+    assert [one.code for one in reasons] == ["exchange-missing"]
 
 
 def test_a_request_that_was_never_sent_is_missing_with_its_cause_but_no_gap_in_the_recording():
     url = "https://dead.test/x.js"
     assembler = an_assembler(unsent=[(url, "ERR_SOCKS_CONNECTION_FAILED")])
     door = a_door(failures=(Failed("dead.test", 443, "dns-failed", "no such name"),))
-    missing = missing_of(assembler, {PAGE: None, url: None}, {PAGE}, door)
-    assert [(one.url, one.why) for one in missing] == [(url, "nothing was sent: dns-failed: no such name")]
-    assert reasons_of(missing, {PAGE: None, url: None}, assembler, door) == []
+    missing, reasons = gaps_of(assembler, [PAGE, url], {PAGE}, door)
+    assert [(one.url, one.why) for one in missing] == [
+        (url, "nothing was sent: dns-failed, dead.test: no such name")
+    ]
+    assert reasons == []
+
+
+def test_a_websocket_is_missing_but_no_reason():
+    missing, reasons = gaps_of(an_assembler(websockets=["wss://a.test/ws"]), [PAGE], {PAGE}, NOTHING)
+    assert [one.url for one in missing] == ["wss://a.test/ws"]
+    assert reasons == []
 
 
 def test_a_refused_sub_resource_is_missing_and_a_reason_and_the_page_itself_is_not():
     url = "https://10.0.0.1/x.png"
     assembler = an_assembler(unsent=[(url, "ERR_SOCKS_CONNECTION_FAILED")])
     door = a_door(refused=(Refused("10.0.0.1", 443, "10.0.0.1 is private"),))
-    missing = missing_of(assembler, {url: None}, {PAGE}, door)
-    assert [one.why for one in missing] == ["nothing was sent: refused, 10.0.0.1 is private"]
-    assert [one.code for one in reasons_of(missing, {url: None}, assembler, door)] == ["resource-refused"]
-    itself = an_assembler(unsent=assembler.unsent, document=[url])
-    assert reasons_of(missing, {url: None}, itself, door) == []
+    missing, reasons = gaps_of(assembler, [url], {PAGE}, door)
+    assert [one.why for one in missing] == [
+        "nothing was sent: address-refused, 10.0.0.1: 10.0.0.1 is private"
+    ]
+    assert [one.code for one in reasons] == ["resource-refused"]
+    _, reasons = gaps_of(an_assembler(unsent=assembler.unsent, document=[url]), [url], {PAGE}, door)
+    assert reasons == []
