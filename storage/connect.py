@@ -93,9 +93,7 @@ def _ensure_bucket(store: S3Store) -> None:
     located: Any = {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
         store.client.create_bucket(
-            Bucket=store.bucket,
-            ObjectLockEnabledForBucket=True,
-            **({} if region == "us-east-1" else located),
+            Bucket=store.bucket, ObjectLockEnabledForBucket=True, **({} if region == "us-east-1" else located)
         )
     except ClientError as error:
         if code_of(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:

@@ -25,8 +25,6 @@ from evidence.note import SigningKey
 from storage.files import locked, write_private
 from storage.home import Home
 
-_ED25519: Final = b"\x01"
-_MARK: Final = "PRIVATE+KEY+"
 _RESTORE: Final = "restore it from a backup: akashi restore"
 
 
@@ -110,23 +108,25 @@ def _create(home: Home, origin: str) -> None:
     collector = SigningKey.generate(f"{log.name}/collector")
     # The collector first: half of a pair is then never taken for a log that lost its own key.
     for role, key in (("collector", collector), ("log", log)):
-        seed = base64.b64encode(_ED25519 + key.seed).decode()
-        line = f"{_MARK}{key.name}+{key.verifier.key_id.hex()}+{seed}\n"
-        write_private(home.keys / f"{role}.key", line.encode())
+        write_private(home.keys / f"{role}.key", _line(key))
+
+
+def _line(key: SigningKey) -> bytes:
+    seed = base64.b64encode(b"\x01" + key.seed).decode()
+    return f"PRIVATE+KEY+{key.name}+{key.verifier.key_id.hex()}+{seed}\n".encode()
 
 
 def _read(path: Path) -> SigningKey:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise UsageError(f"{path} may be read by others", next=f"chmod 600 {path}")
-        mark, _, rest = path.read_text("utf-8").strip().rpartition(_MARK)
-        name, key_id, encoded = rest.split("+", 2)
-        blob = base64.b64decode(encoded, validate=True)
-        key = SigningKey.from_seed(name, blob[1:])
+        line = path.read_bytes()
+        _, _, name, _, encoded = line.decode().split("+", 4)
+        key = SigningKey.from_seed(name, base64.b64decode(encoded)[1:])
     except FileNotFoundError as error:
         raise LedgerUnavailableError(f"{path} is missing", next=_RESTORE) from error
     except (ValueError, NoteError, OSError) as error:
         raise LedgerUnavailableError(f"{path} is damaged", next=_RESTORE) from error
-    if mark or blob[:1] != _ED25519 or key.verifier.key_id.hex() != key_id:
+    if line != _line(key):
         raise LedgerUnavailableError(f"{path} is damaged", next=_RESTORE)
     return key

@@ -1,18 +1,19 @@
 """What an object store must do for evidence: keys that are written once, and read back.
 
-`S3Store` is the store; `FolderCopy` a read-only copy of one. Both are an `ObjectSource` for the audit.
+`S3Store` is the store; `FolderCopy` a read-only copy of one. Both are an audit's `ObjectSource`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, cast
 
+from evidence.audit_report import ObjectSource
 from evidence.digests import CHUNK, Digests
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9._=-]{1,200}")
@@ -62,33 +63,12 @@ class Abilities:
         return tuple(name for name, can in asdict(self).items() if not can)
 
 
-class ObjectSource(Protocol):
-    """Objects that can be listed and read: all that an audit needs."""
-
-    def list(self, prefix: str) -> Iterator[ObjectHead]:
-        """Every object whose key starts with `prefix`, in the byte order of keys.
-
-        SeaweedFS goes folder by folder, which is the same for docs/formats/store.md's keys, where no
-        folder's name begins with another's and no key is also a folder.
-        """
-        ...
-
-    def versions(self, key: str) -> Sequence[str]:
-        """The version ids under exactly this key, newest first; more than one means it was overwritten."""
-        ...
-
-    def open(
-        self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
-    ) -> BinaryIO:
-        """A stream of the object's bytes, or of `length` bytes from `start`, in constant memory.
-
-        Raises FileNotFoundError if there is no such object or version.
-        """
-        ...
-
-
 class ObjectStore(ObjectSource, Protocol):
-    """A source that can also be written, once per key. All raise StoreUnavailableError if it is away."""
+    """An audit's source that can also be written, once per key; StoreUnavailableError if it is away.
+
+    Keys are listed in the byte order of keys. SeaweedFS goes folder by folder, which is the same for
+    docs/formats/store.md's keys, where no folder's name begins with another's and no key is a folder.
+    """
 
     def head(self, key: str, version: str = "") -> ObjectHead | None:
         """What is known of an object, or None if there is none."""

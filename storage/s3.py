@@ -128,8 +128,7 @@ class S3Store:
         checksum = b64encode(sha256(data).digest()).decode()
         told: Any = {"ContentType": "text/plain; charset=utf-8", "ChecksumSHA256": checksum}
         self.insist(
-            f"replace {key}",
-            lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **told),
+            f"replace {key}", lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **told)
         )
 
     def custody(self) -> dict[str, Any]:

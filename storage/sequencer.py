@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from evidence.canonical import utc
 from evidence.entry import Entry, chain
@@ -131,8 +131,7 @@ class Sequencer:
     @property
     def last_segment(self) -> int | None:
         """First index of the newest published segment."""
-        found: int | None = self._one("SELECT last_segment FROM state")
-        return found
+        return cast("int | None", self._one("SELECT last_segment FROM state"))
 
     @property
     def size(self) -> int:
@@ -145,14 +144,12 @@ class Sequencer:
 
     def entry(self, index: int) -> bytes | None:
         """The exact bytes of one entry."""
-        found: bytes | None = self._one("SELECT entry FROM entries WHERE position = ?", index)
-        return found
+        return cast("bytes | None", self._one("SELECT entry FROM entries WHERE position = ?", index))
 
     def latest(self, type: str) -> bytes | None:
         """The newest entry of a type, published or not."""
         query = "SELECT entry FROM entries WHERE type = ? ORDER BY position DESC LIMIT 1"
-        found: bytes | None = self._one(query, type)
-        return found
+        return cast("bytes | None", self._one(query, type))
 
     def of_subject(self, subject: str) -> list[bytes]:
         """All entries of a subject in order, published or not."""

@@ -35,7 +35,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,31 +49,15 @@ _LOOKS: Final = 5.0
 """Seconds between two looks of the watcher, at most."""
 
 
-@dataclass(frozen=True, slots=True)
 class WeedFiles:
-    """The files below the store's folder."""
+    """The files below the store's folder: `root`, and those named above."""
 
-    root: Path
-
-    @property
-    def lock(self) -> Path:
-        """Held by the server for as long as it lives."""
-        return self.root / "server.lock"
-
-    @property
-    def in_use(self) -> Path:
-        """Held shared by users."""
-        return self.root / "in-use"
-
-    @property
-    def synced(self) -> Path:
-        """There once the server syncs each object's bytes."""
-        return self.root / "synced"
-
-    @property
-    def log(self) -> Path:
-        """What the server says."""
-        return self.root / "server.log"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.lock = root / "server.lock"
+        self.in_use = root / "in-use"
+        self.synced = root / "synced"
+        self.log = root / "server.log"
 
     def running(self) -> bool:
         """Whether a server of this folder lives."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from evidence.identifiers import new_ulid
 from storage.embedded import EmbeddedStore
 from storage.home import Home
 from storage.keyring import Keyring
@@ -27,6 +28,17 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Endpoint]:
     server = EmbeddedStore(Home(tmp_path_factory.mktemp("server")).make())
     yield server.start()
     kill_server(server)
+
+
+@pytest.fixture(scope="session")
+def one_bucket(endpoint: S3Endpoint) -> S3Store:
+    """One bucket for the tests of single objects, each under its own `key`: a bucket's first put is slow."""
+    return new_store(endpoint)
+
+
+@pytest.fixture
+def key() -> str:
+    return f"crawls/{new_ulid()}"
 
 
 @pytest.fixture

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
+from evidence.audit_report import ObjectSource
 from evidence.digests import digest_bytes, digest_file
 from evidence.errors import ObjectConflictError, StoreUnavailableError
 from storage.folder import FolderCopy, copy_to_folder
-from storage.objects import ObjectSource, ObjectStore
+from storage.objects import ObjectStore
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from tests.storage.samples import new_store
 
-BIG = bytes(range(256)) * 10_000
+BIG = bytes(range(256)) * 5_000
 OBJECTS = {
     "captures/2026/11/23/A/manifest.json": b"{}",
     "captures/2026/11/23/A/one.warc.gz": BIG,
@@ -33,6 +34,11 @@ def read(source: ObjectSource, key: str, version: str | None = None) -> bytes:
 
 def put(store: ObjectStore, key: str, data: bytes) -> str:
     return store.put_once(key, data, digest_bytes(data), content_type="application/octet-stream").version
+
+
+@pytest.fixture
+def store(one_bucket: S3Store) -> S3Store:
+    return one_bucket
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +104,14 @@ def test_a_source_has_one_version_of_what_was_written_once(source: ObjectSource)
     assert [len(source.versions(key)) for key in OBJECTS] == [1] * len(OBJECTS)
 
 
-def test_what_was_put_is_told_with_version_digest_and_lock(store: S3Store) -> None:
-    stored = store.put_once("crawls/a", b"abc", digest_bytes(b"abc"), content_type="text/plain")
-    head = store.head("crawls/a")
+def test_what_was_put_is_told_with_version_digest_and_lock(key: str, store: S3Store) -> None:
+    stored = store.put_once(key, b"abc", digest_bytes(b"abc"), content_type="text/plain")
+    head = store.head(key)
     assert head is not None
     assert (head.size, head.version, head.sha256) == (3, stored.version, digest_bytes(b"abc").sha256)
     assert stored.retain_until == head.retain_until is not None
     assert head.lock_mode == "GOVERNANCE"
-    assert store.read("crawls/a", stored.version) == b"abc"
+    assert store.read(key, stored.version) == b"abc"
 
 
 def test_what_is_missing_has_no_head(sources: dict[str, Any]) -> None:
@@ -119,36 +125,38 @@ def test_a_copy_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "copy" / "captures").symlink_to(tmp_path)
     copy = FolderCopy(tmp_path / "copy")
     assert list(copy.list("")) == []
-    for key in ("crawls/a", "captures/secret"):
+    for linked in ("crawls/a", "captures/secret"):
         with pytest.raises(FileNotFoundError):
-            copy.open(key)
+            copy.open(linked)
 
 
-def test_the_same_bytes_again_are_the_same_object(store: S3Store, tmp_path: Path) -> None:
+def test_the_same_bytes_again_are_the_same_object(key: str, store: S3Store, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(BIG)
-    first = put(store, "crawls/a", BIG)
-    again = store.put_once("crawls/a", file, digest_file(file), content_type="text/plain")
+    first = put(store, key, BIG)
+    again = store.put_once(key, file, digest_file(file), content_type="text/plain")
     assert again.version == first
-    assert list(store.versions("crawls/a")) == [first]
+    assert list(store.versions(key)) == [first]
 
 
 @pytest.mark.parametrize("other", [b"abd", b"abcd", b""])
-def test_other_bytes_under_a_key_are_refused_and_change_nothing(store: S3Store, other: bytes) -> None:
-    version = put(store, "crawls/a", b"abc")
-    with pytest.raises(ObjectConflictError, match="crawls/a holds other bytes"):
-        put(store, "crawls/a", other)
-    assert list(store.versions("crawls/a")) == [version]
-    assert store.read("crawls/a") == b"abc"
+def test_other_bytes_under_a_key_are_refused_and_change_nothing(
+    key: str, store: S3Store, other: bytes
+) -> None:
+    version = put(store, key, b"abc")
+    with pytest.raises(ObjectConflictError, match=f"{key} holds other bytes"):
+        put(store, key, other)
+    assert list(store.versions(key)) == [version]
+    assert store.read(key) == b"abc"
 
 
-def test_of_rivals_for_one_key_exactly_one_wins(store: S3Store) -> None:
+def test_of_rivals_for_one_key_exactly_one_wins(key: str, store: S3Store) -> None:
     start, outcomes = Barrier(4), list[bytes | None]()
 
     def rival(data: bytes) -> None:
         start.wait()
         try:
-            put(store, "crawls/a", data)
+            put(store, key, data)
         except ObjectConflictError:
             outcomes.append(None)
         else:
@@ -160,14 +168,14 @@ def test_of_rivals_for_one_key_exactly_one_wins(store: S3Store) -> None:
     for thread in threads:
         thread.join()
     (winner,) = [data for data in outcomes if data is not None]
-    assert store.read("crawls/a") == winner
+    assert store.read(key) == winner
     assert len(outcomes) == 4
 
 
-def test_bytes_that_are_not_those_of_the_digest_are_not_stored(store: S3Store) -> None:
-    with pytest.raises(StoreUnavailableError, match="cannot store crawls/a: BadDigest"):
-        store.put_once("crawls/a", b"changed", digest_bytes(b"digests"), content_type="text/plain")
-    assert store.head("crawls/a") is None
+def test_bytes_that_are_not_those_of_the_digest_are_not_stored(key: str, store: S3Store) -> None:
+    with pytest.raises(StoreUnavailableError, match=f"cannot store {key}: BadDigest"):
+        store.put_once(key, b"changed", digest_bytes(b"digests"), content_type="text/plain")
+    assert store.head(key) is None
 
 
 def test_only_the_pointer_may_be_replaced(store: S3Store) -> None:
