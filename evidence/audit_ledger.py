@@ -117,12 +117,10 @@ def _read_segments(source: ObjectSource, report: AuditReport) -> tuple[list[Slot
 
 
 def _slot(key: str, position: int, line: Line) -> Slot:
-    entry, problem = None, "the line has no newline"
-    if not line.torn:
-        try:
-            entry, problem = parse_line(line), ""
-        except SegmentError as error:
-            problem = error.detail
+    try:
+        entry, problem = parse_line(line), ""
+    except SegmentError as error:
+        entry, problem = None, error.detail
     return Slot(key, line.offset, line.length, position, leaf_hash(line.data).hex(), entry, problem)
 
 

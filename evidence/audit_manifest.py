@@ -31,7 +31,7 @@ def audit_manifest(
     try:
         manifest = parse_manifest(data)
     except ManifestError as error:
-        report.findings.append(Finding.of(key, error, index, "it was stored so: "))
+        report.findings.append(Finding.of(key, error, index))
         return
     for field, detail in _against_entry(manifest, ended, ledger):
         report.findings.append(Finding(key, "manifest-entry", detail, field=field, entry=index))
@@ -51,26 +51,19 @@ def audit_manifest(
 def _changed(item: ObjectJson, data: bytes, warcs: Mapping[str, WarcReading], ended: Entry) -> Finding:
     """Which field differs from what was stored: the WARC's copy gives the bytes as they were."""
     detail = f"the digest is not that of entry {ended.index}"
-    for original in _originals(warcs, ended):
+    for named in ended.ended["objects"]:
+        reading = warcs.get(named["key"], WarcReading())
+        facts = {name: value for name, value in named.items() if name != "version"}
+        try:
+            original = reseal(reading.sealed or b"", facts | {"records": len(reading.records)})
+        except CheckFailedError:  # no copy, or none that is sound
+            continue
         offset = first_difference(data, original)
         if offset is not None and digest_bytes(original) == digests_of(item):
             field = field_at(original, min(offset, len(original) - 1))
             return Finding(item["key"], "object-digest", detail, offset, 1, field, ended.index)
     lost = f"{detail}; no sound copy in a WARC to compare with"
     return Finding(item["key"], "object-digest", lost, 0, len(data), entry=ended.index)
-
-
-def _originals(warcs: Mapping[str, WarcReading], ended: Entry) -> Iterator[bytes]:
-    for named in ended.ended["objects"]:
-        reading = warcs.get(named["key"])
-        if reading is None or reading.sealed is None:
-            continue
-        facts = {**named, "records": len(reading.records)}
-        del facts["version"]
-        try:
-            yield reseal(reading.sealed, facts)
-        except CheckFailedError:
-            continue
 
 
 def _against_entry(manifest: Manifest, ended: Entry, ledger: Ledger) -> Iterator[tuple[str, str]]:

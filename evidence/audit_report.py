@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import BinaryIO, Protocol
 
 from evidence.canonical import JSON
@@ -60,22 +60,13 @@ class Finding:
     """Index of the ledger entry concerned."""
 
     @classmethod
-    def of(cls, key: str, error: CheckFailedError, entry: int | None = None, prefix: str = "") -> Finding:
+    def of(cls, key: str, error: CheckFailedError, entry: int | None = None) -> Finding:
         """A failed check of an object."""
-        detail = f"{prefix}{error.detail}"
-        return cls(key, error.rule, detail, error.offset, error.length, error.field, entry)
+        return cls(key, error.rule, error.detail, error.offset, error.length, error.field, entry)
 
     def as_json(self) -> dict[str, JSON]:
         """`{object, offset, length, field, entry, rule, detail}`, without what does not apply."""
-        values: dict[str, JSON] = {
-            "object": self.object,
-            "offset": self.offset,
-            "length": self.length,
-            "field": self.field or None,
-            "entry": self.entry,
-            "rule": self.rule,
-            "detail": self.detail,
-        }
+        values = asdict(self) | {"field": self.field or None}
         return {key: value for key, value in values.items() if value is not None}
 
     def as_line(self) -> str:

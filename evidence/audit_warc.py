@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from evidence.audit_report import AuditReport, Finding
 from evidence.digests import CHUNK, Digester
 from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.errors import WarcError
+from evidence.gzip_member import HEADER, HEADER_BYTES
 from evidence.manifest import MAX_MANIFEST
 from evidence.warc_check import RecordSpan, extract_payload, read_warc
 
 OpenAt: TypeAlias = Callable[[int, int | None], BinaryIO]
 """Opens the file at an offset, for a length or (None) to its end."""
-
-_START: Final = re.compile(rb"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00[\xff\x03\x07\x13]")
-_START_BYTES: Final = 10
 
 
 @dataclass(slots=True)
@@ -103,10 +100,10 @@ def _candidates(open_at: OpenAt, offset: int) -> Iterator[int]:
     with open_at(offset, None) as stream:
         while data := stream.read(CHUNK):
             held += data
-            for match in _START.finditer(held):
+            for match in HEADER.finditer(held):
                 yield offset + match.start()
-            offset += max(0, len(held) - _START_BYTES + 1)
-            held = held[-_START_BYTES + 1 :]
+            offset += max(0, len(held) - HEADER_BYTES + 1)
+            held = held[-HEADER_BYTES + 1 :]
 
 
 def _sealed_manifest(open_at: OpenAt, capture: str, reading: WarcReading) -> bytes | None:

@@ -41,11 +41,6 @@ class Manifest:
         return str(self.document["capture"]["id"])
 
     @property
-    def url(self) -> str:
-        """The URL that was asked for."""
-        return str(self.document["request"]["url"])
-
-    @property
     def outcome(self) -> str:
         """`complete`, `partial` or `failed`."""
         return str(self.document["outcome"])

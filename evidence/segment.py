@@ -53,7 +53,6 @@ class Segment:
     """A segment that keeps every rule within itself."""
 
     first: int
-    prev: str
     entries: tuple[SegmentEntry, ...]
 
 
@@ -95,7 +94,7 @@ def parse_segment(data: bytes) -> Segment:
             raise _broken(line, "segment-chain", f"`prev` of entry {index} is not the hash of the one before")
         prev = chain(line.data)
         entries.append(SegmentEntry(line.data, line.offset, line.length, entry))
-    return Segment(header["first"], header["prev"], tuple(entries))
+    return Segment(header["first"], tuple(entries))
 
 
 def split_lines(data: bytes) -> Iterator[Line]:
@@ -124,7 +123,9 @@ def parse_header(line: Line) -> dict[str, Any]:
 
 
 def parse_line(line: Line) -> Entry:
-    """The entry of a line. Raises SegmentError (rule `segment-entry`)."""
+    """The entry of a line. Raises SegmentError (rule `segment-newline`, `segment-entry`)."""
+    if line.torn:
+        raise _broken(line, "segment-newline", "the line does not end in a newline")
     try:
         return Entry.decode(line.data)
     except CheckFailedError as error:

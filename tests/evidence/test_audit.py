@@ -528,7 +528,7 @@ def test_findings_print_their_place(archive: MemoryArchive, log: Log) -> None:
 def test_a_manifest_that_was_stored_malformed_is_told_from_one_that_was_changed() -> None:
     archive, log = archive_with(FIRST, manifest_of() + b"\n")
     (found,) = audited(archive, log).findings
-    assert (found.rule, found.detail[:16]) == ("canonical", "it was stored so")
+    assert found.rule == "canonical"  # and not object-digest
 
 
 def test_a_changed_manifest_without_a_sound_copy_has_no_field(archive: MemoryArchive, log: Log) -> None:
