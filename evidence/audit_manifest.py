@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from evidence import dsse
 from evidence.audit_ledger import Ledger
 from evidence.audit_report import AuditReport, Finding
-from evidence.audit_warc import WarcReading
+from evidence.audit_warc import WarcReading, changed
 from evidence.canonical import field_at, first_difference
 from evidence.digests import digest_bytes
 from evidence.entry import Entry, ObjectJson, digests_of
@@ -50,7 +51,6 @@ def audit_manifest(
 
 def _changed(item: ObjectJson, data: bytes, warcs: Mapping[str, WarcReading], ended: Entry) -> Finding:
     """Which field differs from what was stored: the WARC's copy gives the bytes as they were."""
-    detail = f"the digest is not that of entry {ended.index}"
     for named in ended.ended["objects"]:
         reading = warcs.get(named["key"], WarcReading())
         facts = {name: value for name, value in named.items() if name != "version"}
@@ -61,9 +61,8 @@ def _changed(item: ObjectJson, data: bytes, warcs: Mapping[str, WarcReading], en
         offset = first_difference(data, original)
         if offset is not None and digest_bytes(original) == digests_of(item):
             field = field_at(original, min(offset, len(original) - 1))
-            return Finding(item["key"], "object-digest", detail, offset, 1, field, ended.index)
-    lost = f"{detail}; no sound copy in a WARC to compare with"
-    return Finding(item["key"], "object-digest", lost, 0, len(data), entry=ended.index)
+            return replace(changed(item, 1, ended), offset=offset, field=field)
+    return changed(item, len(data), ended, "; no sound copy in a WARC to compare with")
 
 
 def _against_entry(manifest: Manifest, ended: Entry, ledger: Ledger) -> Iterator[tuple[str, str]]:

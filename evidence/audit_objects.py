@@ -9,7 +9,7 @@ from typing import Final
 from evidence.audit_ledger import Ledger
 from evidence.audit_manifest import audit_manifest
 from evidence.audit_report import AuditReport, Finding, ObjectSource
-from evidence.audit_warc import WarcReading, read_whole_warc
+from evidence.audit_warc import WarcReading, changed, read_whole_warc
 from evidence.digests import digest_stream
 from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.manifest import MAX_MANIFEST
@@ -61,20 +61,17 @@ class ObjectAudit:
             report.counts["objects"] += 1
             if key.endswith(".warc.gz"):
                 warcs[key] = read_whole_warc(open_at, item, ended, report)
-                continue
-            with open_at() as stream:
-                if key.endswith(_MANIFEST):
+            elif key.endswith(_MANIFEST):
+                with open_at() as stream:
                     data = stream.read(MAX_MANIFEST + 1)
-                    report.counts["bytes"] += len(data)
-                    audit_manifest(item, data, warcs, ended, ledger, report)
-                    continue
-                found = digest_stream(stream)
-            report.counts["bytes"] += found.size
-            if found != digests_of(item):
-                detail = f"the digest is not that of entry {ended.index}"
-                report.findings.append(
-                    Finding(key, "object-digest", detail, 0, found.size, entry=ended.index)
-                )
+                report.counts["bytes"] += len(data)
+                audit_manifest(item, data, warcs, ended, ledger, report)
+            else:
+                with open_at() as stream:
+                    found = digest_stream(stream)
+                report.counts["bytes"] += found.size
+                if found != digests_of(item):
+                    report.findings.append(changed(item, found.size, ended))
 
     def _is_present(self, item: ObjectJson, ended: Entry) -> bool:
         key = item["key"]  # not listed: put and closed after the listing was taken, or gone

@@ -43,6 +43,12 @@ class _Digesting:
         return data
 
 
+def changed(item: ObjectJson, size: int, ended: Entry, more: str = "") -> Finding:
+    """An object of other bytes than its entry says, without a place."""
+    detail = f"the digest is not that of entry {ended.index}{more}"
+    return Finding(item["key"], "object-digest", detail, 0, size, entry=ended.index)
+
+
 def read_whole_warc(open_at: OpenAt, item: ObjectJson, ended: Entry, report: AuditReport) -> WarcReading:
     """Read and compare a WARC object; a defect becomes a finding with the byte range of its record."""
     reading, broken = WarcReading(), None
@@ -61,16 +67,12 @@ def read_whole_warc(open_at: OpenAt, item: ObjectJson, ended: Entry, report: Aud
     report.counts["bytes"] += found.size
     report.counts["records"] += len(reading.records)
     if broken is not None:
-        offset, length = broken.offset or 0, broken.length
-        if length is None:
-            length = damaged_length(open_at, offset, found.size)
+        offset = broken.offset or 0
+        length = broken.length or damaged_length(open_at, offset, found.size)
         detail = f"{broken.detail}; {'it was stored so' if same else 'it was changed since it was stored'}"
         report.findings.append(Finding(item["key"], broken.rule, detail, offset, length, entry=ended.index))
     elif not same:  # records replaced, added or left out, or a bit that has no meaning in deflate data
-        detail = f"the digest is not that of entry {ended.index}, though every record is sound"
-        report.findings.append(
-            Finding(item["key"], "object-digest", detail, 0, found.size, entry=ended.index)
-        )
+        report.findings.append(changed(item, found.size, ended, ", though every record is sound"))
     reading.sealed = _sealed_manifest(open_at, ended.subject, reading)
     return reading
 
@@ -107,12 +109,8 @@ def _candidates(open_at: OpenAt, offset: int) -> Iterator[int]:
 
 
 def _sealed_manifest(open_at: OpenAt, capture: str, reading: WarcReading) -> bytes | None:
-    named = {"WARC-Type": "resource", "WARC-Target-URI": f"urn:akashi:{capture}:manifest.json"}
-    spans = [
-        span
-        for span in reading.records.values()
-        if all(span.header(name) == value for name, value in named.items())
-    ]
+    uri = f"urn:akashi:{capture}:manifest.json"
+    spans = [span for span in reading.records.values() if span.header("WARC-Target-URI") == uri]
     if len(spans) != 1 or int(spans[0].header("Content-Length")) > MAX_MANIFEST:
         return None
     with open_at(spans[0].offset, spans[0].length) as stream:

@@ -6,7 +6,8 @@ Two digests, so that the archive outlives the break of either (RFC 4998's concer
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,7 +25,7 @@ class Digests:
 
     def as_json(self) -> dict[str, str | int]:
         """As it stands in manifests and ledger entries."""
-        return {"sha256": self.sha256, "sha512": self.sha512, "size": self.size}
+        return asdict(self)
 
 
 class Digester:
@@ -48,9 +49,7 @@ class Digester:
 
 def digest_bytes(data: bytes) -> Digests:
     """Digests of bytes in memory."""
-    digester = Digester()
-    digester.update(data)
-    return digester.result()
+    return digest_stream(BytesIO(data))
 
 
 def digest_stream(stream: BinaryIO) -> Digests:

@@ -21,22 +21,7 @@ from evidence.errors import EntryError, NoteError
 from evidence.identifiers import is_ulid
 from evidence.note import VerifierKey
 from evidence.reasons import CODES
-from evidence.shape import (
-    DIGESTS,
-    Count,
-    Key,
-    OrNull,
-    Scalar,
-    Sha256,
-    Shape,
-    ShapeError,
-    Slug,
-    Text,
-    Ulid,
-    Utc,
-    check,
-    one_of,
-)
+from evidence.shape import DIGESTS, Count, Key, OrNull, Scalar, Sha256, Slug, Text, Ulid, Utc, one_of, require
 from evidence.tree import leaf_hash
 
 MAX_ENTRY: Final = 65535
@@ -64,7 +49,7 @@ def _is_vkey(text: str) -> bool:
 CODE: Final = Scalar(str, "a reason's code from the closed list", CODES.__contains__)
 _VKEY: Final = Scalar(str, "the vkey of an Ed25519 key", _is_vkey)
 _VERSION: Final = Scalar(str, "text of at most 1024 characters", lambda value: len(value) <= 1024)  # noqa: PLR2004
-_ENTRY: Final[Shape] = {
+_ENTRY: Final = {
     "v": int,
     "index": Count,
     "prev": Sha256,
@@ -73,14 +58,14 @@ _ENTRY: Final[Shape] = {
     "subject": Text,
     "body": {"*": object},
 }
-_ENDED: Final[Shape] = {
+_ENDED: Final = {
     "started": Count,  # index of the attempt's `capture.started`
     "outcome": one_of(*CLOSING.values()),
     "reasons": [CODE],
     "objects": [{"key": Key, "version": _VERSION, **DIGESTS}],  # version: the store's answer, or empty
     "signature": OrNull(SIGNATURE),  # of the manifest, by the collector
 }
-_BODIES: Final[Mapping[str, Shape]] = {
+_BODIES: Final[Mapping[str, Any]] = {
     "log.opened": {"origin": Text, "vkey": _VKEY},  # the log begins: its origin and its key
     "key.added": {"role": one_of("collector"), "vkey": _VKEY},  # may sign manifests from here on
     "custody.store": {  # the store that holds the evidence, and what it was found able to do
@@ -144,15 +129,12 @@ def chain(previous: bytes | None) -> str:
 
 def _refuse(document: Any) -> None:
     """Raise EntryError unless the document is an entry whose parts agree with one another."""
-    try:
-        check(document, _ENTRY)
-        if document["v"] != 1:
-            raise EntryError(f"version {document['v']} is not known", rule="entry-version", field="v")
-        if document["type"] not in _BODIES:
-            raise EntryError(f"{document['type']!r} is no entry type", rule="entry-type", field="type")
-        check(document["body"], _BODIES[document["type"]], "body")
-    except ShapeError as error:
-        raise EntryError(str(error), rule="entry-shape", field=error.path) from error
+    require(document, _ENTRY, EntryError, rule="entry-shape")
+    if document["v"] != 1:
+        raise EntryError(f"version {document['v']} is not known", rule="entry-version", field="v")
+    if document["type"] not in _BODIES:
+        raise EntryError(f"{document['type']!r} is no entry type", rule="entry-type", field="type")
+    require(document["body"], _BODIES[document["type"]], EntryError, rule="entry-shape", path="body")
     for broken, what in _disagreements(document):
         if broken:
             raise EntryError(what, rule="entry-consistency")

@@ -23,7 +23,7 @@ from evidence.canonical import canonical, parse
 from evidence.digests import Digests, digest_bytes
 from evidence.errors import CanonicalError, ManifestError
 from evidence.manifest_shape import FINAL, REQUEST, SEALED, WarcFacts
-from evidence.shape import Shape, ShapeError, check
+from evidence.shape import require
 
 MAX_MANIFEST: Final = 64 << 20
 """Bytes of a manifest that is read."""
@@ -59,7 +59,7 @@ class Manifest:
 
 def request_digests(request: Mapping[str, Any]) -> Digests:
     """The digests that `capture.started` holds. Raises ManifestError for a request that is not one."""
-    _refuse_shape(request, REQUEST, "request")
+    require(request, REQUEST, ManifestError, rule="manifest-shape", path="request")
     return digest_bytes(canonical(request))
 
 
@@ -98,15 +98,8 @@ def parse_manifest(data: bytes) -> Manifest:
     return Manifest(document)
 
 
-def _refuse_shape(document: object, shape: Shape, path: str = "") -> None:
-    try:
-        check(document, shape, path)
-    except ShapeError as error:
-        raise ManifestError(str(error), rule="manifest-shape", field=error.path) from error
-
-
-def _refuse(document: Any, shape: Shape) -> None:
-    _refuse_shape(document, shape)
+def _refuse(document: Any, shape: Any) -> None:
+    require(document, shape, ManifestError, rule="manifest-shape")
     for broken, field, what in _disagreements(document):
         if broken:
             raise ManifestError(f"{field}: {what}", rule="manifest-consistency", field=field)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from evidence.canonical import canonical, parse
 from evidence.entry import Entry, chain
 from evidence.errors import CheckFailedError, SegmentError
-from evidence.shape import Count, Sha256, ShapeError, check
+from evidence.shape import Count, Sha256, require
 
 PREFIX: Final = "ledger/segments/"
 MAX_ENTRIES: Final = 256
@@ -112,8 +112,8 @@ def parse_header(line: Line) -> dict[str, Any]:
     """A segment's first line: `count`, `first`, `prev`, `v`. Raises SegmentError (rule `segment-header`)."""
     try:
         header: Any = parse(line.data)
-        check(header, _HEADER)
-    except (CheckFailedError, ShapeError) as error:
+        require(header, _HEADER, SegmentError, rule="segment-header")
+    except CheckFailedError as error:
         raise _broken(line, "segment-header", str(error)) from error
     if header["v"] != 1:
         raise _broken(line, "segment-header", f"version {header['v']} is not known")

@@ -13,24 +13,16 @@ cannot afford a reader who is generous.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from evidence.canonical import parse_utc
-from evidence.errors import CanonicalError
+from evidence.errors import CanonicalError, CheckFailedError
 from evidence.identifiers import is_ulid
 
 Shape: TypeAlias = Any
 """A Scalar, OrNull, str, int, bool or object, or a dict or one-item list of shapes."""
-
-
-class ShapeError(ValueError):
-    """`path` names the value that has not its declared shape."""
-
-    def __init__(self, path: str, what: str) -> None:
-        super().__init__(f"{path or 'the document'}: {what}")
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,36 +76,37 @@ Key: Final = matching(
 DIGESTS: Final = {"sha256": Sha256, "sha512": Sha512, "size": Count}
 
 
-def check(value: object, shape: Shape, path: str = "") -> None:
-    """Check a parsed value. Raises ShapeError naming the first value that differs."""
+def require(value: object, shape: Shape, error: type[CheckFailedError], *, rule: str, path: str = "") -> None:
+    """Check a parsed value; raise the error, with rule and field, for the first value that differs."""
+    for field, what in _differences(value, shape, path):
+        raise error(f"{field or 'the document'}: {what}", rule=rule, field=field)
+
+
+def _differences(value: object, shape: Shape, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(shape, OrNull):
-        if value is not None:
-            check(value, shape.shape, path)
-    elif isinstance(shape, Scalar):
-        if type(value) is not shape.kind or not shape.test(value):  # exactly: True is no integer here
-            raise ShapeError(path, f"is not {shape.what}")
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            raise ShapeError(path, "is not a list")
+        shape = object if value is None else shape.shape
+    if isinstance(shape, list) and isinstance(value, list):
         for number, item in enumerate(value):
-            check(item, shape[0], f"{path}[{number}]")
-    elif isinstance(shape, type):
-        if shape is not object and type(value) is not shape:
-            raise ShapeError(path, f"is not of the type {shape.__name__}")
-    else:
-        _check_object(value, shape, f"{path}.".lstrip("."))
+            yield from _differences(item, shape[0], f"{path}[{number}]")
+    elif isinstance(shape, dict) and isinstance(value, dict):
+        yield from _differences_of_keys(value, shape, f"{path}.".lstrip("."))
+    elif isinstance(shape, Scalar):
+        if type(value) is not shape.kind or not shape.test(value):
+            yield path, f"is not {shape.what}"
+    elif shape is not object:
+        kind = shape if isinstance(shape, type) else type(shape)
+        if type(value) is not kind:  # exactly: True is no integer here
+            yield path, f"is not of the type {kind.__name__}"
 
 
-def _check_object(value: object, shape: dict[str, Shape], prefix: str) -> None:
-    if not isinstance(value, dict):
-        raise ShapeError(prefix.rstrip("."), "is not an object")
+def _differences_of_keys(value: dict[str, object], shape: Shape, prefix: str) -> Iterator[tuple[str, str]]:
     shapes = {key.rstrip("?"): item for key, item in shape.items()}
     if "*" in shape:
         shapes = dict.fromkeys(value, shape["*"])
     for key in sorted(shapes.keys() - value.keys()):
         if f"{key}?" not in shape:
-            raise ShapeError(f"{prefix}{key}", "is missing")
+            yield f"{prefix}{key}", "is missing"
     for key in sorted(value.keys() - shapes.keys()):
-        raise ShapeError(f"{prefix}{key}", "is not declared")
+        yield f"{prefix}{key}", "is not declared"
     for key, item in value.items():
-        check(item, shapes[key], f"{prefix}{key}")
+        yield from _differences(item, shapes.get(key, object), f"{prefix}{key}")

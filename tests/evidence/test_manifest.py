@@ -14,7 +14,7 @@ from evidence.digests import digest_bytes
 from evidence.errors import ManifestError
 from evidence.manifest import parse_manifest, request_digests, reseal, seal, sealed_form
 from evidence.manifest_shape import CLOCK, WarcFacts
-from evidence.shape import check
+from evidence.shape import require
 from tests.evidence.archives import capture_id, warc_and_manifest, warc_key
 from tests.evidence.samples import CAPTURE, FOLDER, REQUEST, sealed_facts
 
@@ -132,6 +132,6 @@ def test_the_record_ids_of_files_and_media_are_gathered() -> None:
 
 def test_the_clock_block_is_of_its_declared_shape() -> None:
     block = clock_block(datetime(2026, 11, 23, 8, 13, tzinfo=timezone(timedelta(hours=9))))
-    check(block, CLOCK)
+    require(block, CLOCK, ManifestError, rule="x")
     assert block["read_at"] == "2026-11-22T23:13:00.000Z"
     assert clock_block(datetime.now(UTC))["monotonic_us"] >= block["monotonic_us"]
