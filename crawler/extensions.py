@@ -95,7 +95,5 @@ class Interrupts:
         self.stopping = asyncio.ensure_future(self._tell_scrapy(number))
 
     async def _tell_scrapy(self, number: int) -> None:
-        while self.workshop.items:  # noqa: ASYNC110 - a count that many places change, watched for a second at most
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.2)  # the last item's way out of Scrapy
+        await self.workshop.idle()
         self.previous[number](number, None)

@@ -94,11 +94,26 @@ class Workshop:
         return candidate
 
     def stop(self, error: AkashiError) -> None:
-        """Nothing more can be kept: close the spider; what was fetched stays in the spool."""
-        self.fatal = error
-        log.error("%s%s", error.detail, f". Next: {error.next}" if error.next else "")
-        if self.crawler.spider is not None:
-            self.closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=error.name))
+        """Nothing more can be kept: what was fetched stays in the spool, and the crawl ends."""
+        if self.fatal is None:
+            self.fatal = error
+            log.error("%s%s", error.detail, f". Next: {error.next}" if error.next else "")
+            self.closing = asyncio.ensure_future(self._close(error.name))
+
+    async def _close(self, reason: str) -> None:
+        await self.idle()
+        if self.crawler.crawling and self.crawler.engine.running:
+            await self.crawler.engine.close_spider_async(reason=reason)
+
+    async def idle(self) -> None:
+        """Return once no item is under way, and the last has left Scrapy.
+
+        Told to stop any earlier, Scrapy waits for ever: nothing wakes its scraper when an item that
+        came from a spider's `start()` ends (docs/adr/0004-refusal-and-signals-in-scrapy.md).
+        """
+        while self.items:  # noqa: ASYNC110 - a count that many places change, watched for a short while
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
     def leave(self, candidate: Candidate) -> None:
         """Make room for the next capture."""
