@@ -151,6 +151,7 @@ def test_a_backup_that_does_not_read_as_written_is_not_left_behind(
     assert not list(tmp_path.glob("backup*"))
 
 
+@pytest.mark.slow
 def test_with_the_embedded_store_the_evidence_comes_back_too(home: Home, tmp_path: Path) -> None:
     settings = Settings(home=home, store_endpoint="", store_bucket="akashi")
     store = open_store(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def test_without_object_lock_objects_are_stored_without_a_lock(
 def test_credentials_may_lie_in_a_private_file(
     settings: Settings, endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    count_probes(monkeypatch)
     monkeypatch.delenv("AKASHI_STORE_ACCESS_KEY")
     monkeypatch.delenv("AKASHI_STORE_SECRET_KEY")
     path: Path = settings.home.root / "store-credentials"
@@ -120,6 +122,7 @@ def test_settings_that_cannot_be_are_told(settings: Settings) -> None:
 def test_a_store_behind_tls_is_reached_when_its_authority_is_known_and_refused_otherwise(
     settings: Settings, endpoint: S3Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    count_probes(monkeypatch)
     with TlsRelay(tmp_path, int(endpoint.url.rpartition(":")[2])) as relay:
         over_tls = replace(settings, store_endpoint=relay.url)
         with pytest.raises(StoreUnavailableError, match="SSL validation failed") as told:
@@ -134,8 +137,13 @@ def test_a_store_behind_tls_is_reached_when_its_authority_is_known_and_refused_o
         store.close()
 
 
-def test_a_store_that_never_answers_is_told_soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_nobody_listens_for_is_told_within_ten_seconds(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert connect.FIRST_CONTACT <= 8
     monkeypatch.setattr(connect, "FIRST_CONTACT", 0.2)
+    began = time.monotonic()
     with pytest.raises(StoreUnavailableError, match=r"cannot open the bucket \S+: Could not connect") as told:
         open_store(replace(settings, store_endpoint="http://127.0.0.1:9"))
+    assert time.monotonic() - began < connect.FIRST_CONTACT + 2
     assert told.value.next

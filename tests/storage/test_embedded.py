@@ -78,7 +78,7 @@ def parent_of(pid: int) -> int:
 def test_many_starters_at_once_make_one_server_that_is_not_stopped_while_they_live(
     home: Home, embedded: EmbeddedStore, run_python: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    starters = [run_python(START) for _ in range(8)]
+    starters = [run_python(START) for _ in range(6)]
     said = {starter.stdout.readline() for starter in starters if starter.stdout}
     assert len(said) == 1, said
     url, pid = said.pop().split()
@@ -178,7 +178,7 @@ def test_killed_with_9_it_starts_again_at_the_same_place_with_all_it_acknowledge
 def test_an_idle_server_is_stopped_but_never_one_in_use(home: Home) -> None:
     embedded = EmbeddedStore(home, idle_seconds=0.6)
     embedded.start()
-    time.sleep(1.5)
+    time.sleep(1.0)
     assert embedded.status()["running"]
     embedded.release()
     wait_until(lambda: not embedded.status()["running"])
@@ -186,7 +186,7 @@ def test_an_idle_server_is_stopped_but_never_one_in_use(home: Home) -> None:
 
 
 def test_a_server_whose_home_was_removed_ends(home: Home) -> None:
-    embedded = EmbeddedStore(home, idle_seconds=1.0)
+    embedded = EmbeddedStore(home, idle_seconds=0.4)
     embedded.start()
     pid = embedded.status()["pid"]
     wait_until(lambda: is_held(home.store / "watch.lock"))

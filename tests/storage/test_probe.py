@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from storage.objects import Abilities
-from storage.probe import probe
+from storage.probe import _Probe, probe
 from storage.s3 import S3Store
+from storage.s3_client import S3Endpoint
+from tests.storage.samples import new_store
 
 
 class LyingClient:
@@ -34,21 +37,22 @@ def test_seaweedfs_is_found_to_do_everything_and_nothing_is_left_behind(store: S
 
 
 @pytest.mark.parametrize(
-    ("ignored", "lacking"),
+    ("ability", "ignored"),
     [
-        (("IfNoneMatch",), "create_only"),
-        (("ObjectLockMode", "ObjectLockRetainUntilDate"), "object_lock"),
-        (("ChecksumSHA256",), "checksum_sha256"),
+        (_Probe.create_only, ("IfNoneMatch",)),
+        (_Probe.object_lock, ("ObjectLockMode", "ObjectLockRetainUntilDate")),
+        (_Probe.checksum, ("ChecksumSHA256",)),
     ],
 )
 def test_an_ability_that_the_store_only_pretends_is_found_lacking(
-    store: S3Store, ignored: tuple[str, ...], lacking: str
+    one_bucket: S3Store, ability: Callable[[_Probe], bool], ignored: tuple[str, ...]
 ) -> None:
+    store = new_store(one_bucket.endpoint, one_bucket.bucket)
     store.client = LyingClient(store.client, *ignored)  # type: ignore[assignment]
-    assert lacking in probe(store).lacking()
+    assert not ability(_Probe(store))
 
 
-def test_a_bucket_without_versions_is_found_out(store: S3Store) -> None:
-    store.bucket = "unversioned"
+def test_a_bucket_without_versions_is_found_out(endpoint: S3Endpoint) -> None:
+    store = new_store(endpoint, "unversioned")
     store.client.create_bucket(Bucket=store.bucket)
     assert set(probe(store).lacking()) >= {"versioning", "object_lock"}
