@@ -206,12 +206,8 @@ def _refuse_text(text: str) -> None:
 @lru_cache(maxsize=64)  # the same few keys are parsed with every entry that names them
 def _refuse_weak(public: bytes) -> None:
     y = int.from_bytes(public, "little") & (1 << 255) - 1
-    if y >= _PRIME:
-        raise NoteError("the key is not in canonical form (RFC 8032 §5.1.3)", rule="key")
-    if y in _SMALL_ORDER:
-        raise NoteError("the key is a point of small order: it proves nothing", rule="key")
-    if not _on_curve(y):
-        raise NoteError("the key is no point of the curve", rule="key")
+    if y >= _PRIME or y in _SMALL_ORDER or not _on_curve(y):  # RFC 8032 §5.1.3
+        raise NoteError("the key is no point of the curve in its one form, or of small order", rule="key")
 
 
 def _on_curve(y: int) -> bool:

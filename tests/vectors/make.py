@@ -99,7 +99,7 @@ def negative() -> dict[str, bytes]:
 
 def _bad_json() -> dict[str, bytes]:
     return {
-        "bom.byte-order-mark": b'\xef\xbb\xbf{"a":1}',
+        "json.byte-order-mark": b'\xef\xbb\xbf{"a":1}',
         "canonical.crlf-behind": b'{"a":1}\r\n',
         "canonical.escaped-letter": b'{"a":"\\u0041"}',
         "canonical.keys-unsorted": b'{"b":1,"a":2}',
@@ -110,8 +110,8 @@ def _bad_json() -> dict[str, bytes]:
         "canonical.upper-case-escape": b'{"a":"\\u001F"}',
         "depth.nested-arrays": b"[" * 70 + b"]" * 70,
         "depth.nested-past-the-stack": b"[" * 100_000,
-        "duplicate-key.same-value": b'{"a":1,"a":1}',
-        "duplicate-key.escaped-twin": b'{"a":1,"\\u0061":1}',
+        "canonical.duplicate-key": b'{"a":1,"a":1}',
+        "canonical.duplicate-key-escaped": b'{"a":1,"\\u0061":1}',
         "float.exponent": b'{"a":1e3}',
         "float.fraction": b'{"a":1.0}',
         "float.nan": b'{"a":NaN}',
@@ -282,7 +282,7 @@ def _bad_manifests() -> dict[str, bytes]:
 
     return {
         "canonical.newline-behind": good + b"\n",
-        "duplicate-key.salt": good.replace(b'{"browser"', b'{"salt":"","browser"', 1),
+        "canonical.duplicate-salt": good.replace(b'{"browser"', b'{"salt":"","browser"', 1),
         "float.size": good.replace(b'"size":', b'"size":0.5,"x":', 1),
         "manifest-consistency.another-url": of(
             target=document["target"] | {"requested": "https://a.example/"}
