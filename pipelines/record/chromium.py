@@ -1,13 +1,5 @@
 """One Chromium process for one capture: found, given a profile, a door, a network log, and ended for good.
 
-What it is told, beyond what Playwright tells every Chromium:
-
-    --proxy-server=socks5://127.0.0.1:N     the one door out, which also resolves names
-    --proxy-bypass-list=<-loopback>         loopback goes through the door like everything else
-    --host-resolver-rules=MAP * ~NOTFOUND   so that nothing else (prefetch, WebRTC) asks the system's resolver
-    --disable-quic, WebRTC over the proxy only
-    --log-net-log=FIFO --net-log-capture-mode=Everything
-
 Certificates are verified as always. `AKASHI_EXTRA_CA` is added to the NSS database of the profile's
 user, which Chromium on Linux trusts beside its own root store.
 """
@@ -69,11 +61,11 @@ def find_chromium(playwright: Playwright | None = None) -> Path:
 
 
 def arguments(fifo: Path, port: int, settings: Settings) -> list[str]:
-    """What Chromium is told, beyond Playwright's own switches."""
+    """What Chromium is told, beyond Playwright's own switches; `port` is the tunnel's, the one door out."""
     return [
         f"--proxy-server=socks5://127.0.0.1:{port}",
-        "--proxy-bypass-list=<-loopback>",
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+        "--proxy-bypass-list=<-loopback>",  # loopback goes through the door like everything else
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # the tunnel resolves, nobody else
         f"--log-net-log={fifo}",
         "--net-log-capture-mode=Everything",
         "--disable-quic",
@@ -101,6 +93,15 @@ def trust(home: Path, authorities: Path) -> None:
         _certutil(folder, "-A", "-a", "-t", "C,,", "-n", name, stdin=certificate + b"\n")
 
 
+def _prepare(workdir: Path) -> None:
+    """Make the browser's home, empty but for the authorities that it trusts."""
+    shutil.rmtree(workdir, ignore_errors=True)
+    make_workdir(workdir)
+    extra_ca = os.environ.get("AKASHI_EXTRA_CA")
+    if extra_ca:
+        trust(workdir, Path(extra_ca))
+
+
 @asynccontextmanager
 async def run_chromium(
     *, workdir: Path, port: int, settings: Settings, make_reader: Callable[[Path], NetLogReader]
@@ -112,7 +113,7 @@ async def run_chromium(
     (`reader.finish`) is the caller's. Raises CaptureFailedError, UsageError, OSError.
     """
     with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
-        prepared = asyncio.create_task(asyncio.to_thread(_prepare, workdir))
+        prepared = asyncio.create_task(asyncio.to_thread(_prepare, workdir))  # Playwright starts meanwhile
         async with async_playwright() as playwright:
             launcher = _Launcher(playwright, workdir, port, settings, make_reader, Path(ours))
             try:
@@ -156,6 +157,12 @@ class _Launcher:
         user = child_user()
         if user is not None:
             os.chown(fifo, user.pw_uid, user.pw_gid, follow_symlinks=False)
+        # A script that leaves the browser's process id and becomes the browser, as the children's user.
+        limits = Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60)
+        child = shlex.join(child_argv([str(executable)], limits))
+        wrapper = self.ours / "browser"
+        wrapper.write_text(f"#!/bin/sh\necho $$ > '{self.ours}/pid'\nexec {child} \"$@\"\n", "utf-8")
+        wrapper.chmod(0o755)
         self.ours.chmod(0o711)
         # Chromium makes a socket in TMPDIR, whose path may have 107 bytes: not in `workdir`, which may be long.
         told = {"TZ": self.settings.timezone, "TMPDIR": str(make_workdir(self.ours / "tmp"))}
@@ -163,7 +170,7 @@ class _Launcher:
         try:
             self.context = await self.playwright.chromium.launch_persistent_context(
                 make_workdir(self.workdir / f"profile-{name}"),
-                executable_path=self._wrapper(executable),
+                executable_path=wrapper,
                 args=arguments(fifo, self.port, self.settings),
                 env={**child_environment(self.workdir, told)},
                 chromium_sandbox=sandboxed,
@@ -190,16 +197,6 @@ class _Launcher:
         }
         return Chromium(self.context, reader, facts)
 
-    def _wrapper(self, executable: Path) -> Path:
-        """A script that leaves the browser's process id and becomes the browser, as the children's user."""
-        child = shlex.join(
-            child_argv([str(executable)], Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60))
-        )
-        wrapper = self.ours / "browser"
-        wrapper.write_text(f"#!/bin/sh\necho $$ > '{self.ours}/pid'\nexec {child} \"$@\"\n", "utf-8")
-        wrapper.chmod(0o755)
-        return wrapper
-
     async def end(self) -> None:
         """Close the browser, so that it writes its log to the end; kill what does not go."""
         context, self.context = self.context, None
@@ -212,15 +209,6 @@ class _Launcher:
             with suppress(ProcessLookupError):
                 os.killpg(int(pid_file.read_text("ascii")), signal.SIGKILL)
             pid_file.unlink()
-
-
-def _prepare(workdir: Path) -> None:
-    """The browser's home, empty but for the authorities that it trusts; Playwright starts meanwhile."""
-    shutil.rmtree(workdir, ignore_errors=True)
-    make_workdir(workdir)
-    extra_ca = os.environ.get("AKASHI_EXTRA_CA")
-    if extra_ca:
-        trust(workdir, Path(extra_ca))
 
 
 def _said(message: str) -> str:

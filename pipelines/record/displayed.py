@@ -28,27 +28,21 @@ _HTML_MAX: Final = 32 << 20
 
 Node = dict[str, Any]
 
-_SUBJECTS: Final = re.compile(
-    r"VideoObject|Clip|Movie|SocialMediaPosting|DiscussionForumPosting|BlogPosting|Article"
-)
+_SUBJECTS: Final = re.compile(r"VideoObject|Clip|Movie|Posting|Article")
 _SCHEMA: Final = {
     "title": ("name", "headline"),
     "description": ("description", "articleBody", "text"),
     "uploader": ("author.name", "creator.name", "author", "creator"),
-    "uploader_url": ("author.url", "creator.url"),
     "published": ("uploadDate", "datePublished", "dateCreated"),
-    "modified": ("dateModified",),
-    "duration": ("duration",),
-    "thumbnail": ("thumbnailUrl", "thumbnail.url", "image.url", "image"),
     "views": ("interactionCount",),
     "comments": ("commentCount",),
 }
 _COUNTS: Final = {
-    "WatchAction": "views",
-    "ViewAction": "views",
-    "LikeAction": "likes",
-    "CommentAction": "comments",
-    "ShareAction": "shares",
+    "Watch": "views",
+    "View": "views",
+    "Like": "likes",
+    "Comment": "comments",
+    "Share": "shares",
 }
 _METAS: Final = re.compile(r"(og|twitter|article|video|profile):|(author|description)$")
 _META: Final = {
@@ -56,9 +50,6 @@ _META: Final = {
     "description": ("og:description", "twitter:description", "description"),
     "uploader": ("article:author", "author", "twitter:creator", "profile:username"),
     "published": ("article:published_time", "video:release_date", "og:published_time"),
-    "modified": ("article:modified_time", "og:updated_time"),
-    "duration": ("video:duration", "og:video:duration"),
-    "thumbnail": ("og:image:secure_url", "og:image", "twitter:image"),
 }
 _META_HINTS: Final = (
     "og:video:secure_url",
@@ -85,13 +76,13 @@ class Displayed:
 
     def fact(self, name: str, value: Any, where: str) -> None:
         """Take a fact, unless it is empty or known already."""
-        text = _clean("" if value is None else str(value))
-        if text and name not in self.facts:
+        text = _clean(str(value)) if isinstance(value, str | int | float) else ""
+        if name and text and name not in self.facts:
             self.facts[name] = {"value": text, "where": where}
 
     def hint(self, value: Any) -> None:
         """Take a video's URL."""
-        url = _absolute(self.base, str(value))
+        url = _absolute(self.base, value) if isinstance(value, str) else ""
         if url and url not in self.hints and len(self.hints) < _ITEMS_MAX:
             self.hints.append(url)
 
@@ -115,7 +106,7 @@ def read_displayed(html: str, url: str) -> Displayed:
 
 def _nodes(document: Selector) -> list[tuple[str, Node]]:
     """The schema.org nodes that can be about a post, those about a video first."""
-    found: list[tuple[str, Node]] = []
+    found: list[tuple[str, Any]] = []
     scripts = document.xpath("//script[@type='application/ld+json']/text()")
     for number, script in enumerate(scripts[:_ITEMS_MAX]):
         try:
@@ -124,59 +115,55 @@ def _nodes(document: Selector) -> list[tuple[str, Node]]:
             continue
     for number, item in enumerate(document.xpath("//*[@itemscope][not(@itemprop)]")[:_ITEMS_MAX]):
         found += _walk(f"microdata[{number}]", _microdata(item, 0), 0)
-    subjects = [one for one in found[:_ITEMS_MAX] if _SUBJECTS.search(str(one[1].get("@type")))]
-    return sorted(subjects, key=lambda one: "VideoObject" not in str(one[1]["@type"]))
+    nodes = [one for one in found if isinstance(one[1], dict)][:_ITEMS_MAX]
+    subjects = [one for one in nodes if _SUBJECTS.search(_words(one[1].get("@type")))]
+    return sorted(subjects, key=lambda one: "VideoObject" not in _words(one[1]["@type"]))
 
 
-def _walk(where: str, value: Any, depth: int) -> Iterator[tuple[str, Node]]:
+def _walk(where: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+    """The value and all that lies in it, each with its place; lists themselves are left out."""
     if depth > _DEPTH_MAX:
         return
-    if isinstance(value, dict):
-        yield where, value
-        for name, inner in value.items():
-            yield from _walk(f"{where}.{name}", inner, depth + 1)
-    elif isinstance(value, list):
+    if isinstance(value, list):
         for number, inner in enumerate(value[:_ITEMS_MAX]):
             yield from _walk(f"{where}[{number}]", inner, depth + 1)
+        return
+    yield where, value
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _walk(f"{where}.{name}", inner, depth + 1)
 
 
 def _microdata(item: Selector, depth: int) -> Node:
     """An itemscope as the JSON-LD node that says the same."""
-    node: Node = {"@type": item.attrib.get("itemtype", "")}
+    node: dict[str, list[Any]] = {"@type": [item.attrib.get("itemtype", "")]}
     level = len(item.xpath("ancestor-or-self::*[@itemscope]"))
     own = item.xpath(f".//*[@itemprop][count(ancestor::*[@itemscope]) = {level}]")
     for prop in own[:_ITEMS_MAX] if depth < _DEPTH_MAX else ():
         name, value = prop.attrib["itemprop"], prop.xpath("string(@content | @datetime | @href | @src)").get()
         found = _microdata(prop, depth + 1) if "itemscope" in prop.attrib else value
-        node[name] = [*_listed(node.get(name)), found or prop.xpath("string(.)").get()]
-    return node
+        node.setdefault(name, []).append(found or prop.xpath("string(.)").get())
+    return {name: values if len(values) > 1 else values[0] for name, values in node.items()}
+
+
+def _words(value: Any) -> str:
+    return " ".join(str(held) for _, held in _walk("", value, 0) if isinstance(held, str))
 
 
 def _read_node(read: Displayed, where: str, node: Node) -> None:
+    held = [(re.sub(r"\[\d+\]", "", at), at, value) for at, value in _walk("", node, 0)]
     for name, paths in _SCHEMA.items():
         for path in paths:
-            for at, value in _at(node, path):
-                read.fact(name, value, f"{where}.{at}")
-    for number, counter in enumerate(_listed(node.get("interactionStatistic"))[:_ITEMS_MAX]):
-        kind = re.search(r"\w+Action", str(counter))
-        if isinstance(counter, dict) and kind and kind[0] in _COUNTS:
-            for at, value in _at(counter, "userInteractionCount"):
-                read.fact(_COUNTS[kind[0]], value, f"{where}.interactionStatistic[{number}].{at}")
-    for key in ("contentUrl", "embedUrl"):
-        for _, value in _at(node, key):
+            for plain, at, value in held:
+                if plain == f".{path}":
+                    read.fact(name, value, where + at)
+    for plain, at, value in held:
+        if plain == ".interactionStatistic" and isinstance(value, dict):
+            kind = re.search(r"(\w+)Action", _words(value))
+            name = _COUNTS.get(kind[1] if kind else "", "")
+            read.fact(name, value.get("userInteractionCount"), f"{where}{at}.userInteractionCount")
+        if plain in {".contentUrl", ".embedUrl"}:
             read.hint(value)
-
-
-def _at(node: Node, path: str) -> Iterator[tuple[str, Any]]:
-    """The plain values at a dotted path, each with its place."""
-    name, _, rest = path.partition(".")
-    values = _listed(node.get(name))
-    for number, value in enumerate(values[:_ITEMS_MAX]):
-        at = name if len(values) == 1 else f"{name}[{number}]"
-        if rest and isinstance(value, dict):
-            yield from ((f"{at}.{inner}", found) for inner, found in _at(value, rest))
-        elif not rest and not isinstance(value, dict | list):
-            yield at, value
 
 
 def _read_metas(read: Displayed, document: Selector) -> None:
@@ -199,12 +186,6 @@ def _absolute(base: str, value: str) -> str:
         return url if urlsplit(url).scheme in {"http", "https"} else ""
     except ValueError:
         return ""
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
 
 
 def _clean(text: str) -> str:

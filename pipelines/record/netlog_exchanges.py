@@ -36,8 +36,8 @@ class Assembler:
         self._spool, self._emit, self._peer = spool, emit, peer
         self._hops: dict[int, Hop] = {}
         self._owners: dict[int, Hop] = {}
-        self._job_sockets: dict[int, int] = {}
-        self._sessions: dict[int, int] = {}
+        self._carriers: dict[int, int] = {}
+        """Job or HTTP/2 session → the socket that it uses."""
         self._sockets: dict[int, Socket] = {}
         self._chains: dict[str, tuple[bytes, ...]] = {}
         self._open: dict[Draft, Socket] = {}
@@ -66,8 +66,6 @@ class Assembler:
         """Hand on what is still open, cut short by `why`. Raises OSError."""
         for draft in list(self._open):
             self._finish(draft, why)
-
-    # Who asks ---------------------------------------------------------------------------------
 
     def _start(self, event: Event) -> None:
         if event.phase != BEGIN:
@@ -98,7 +96,7 @@ class Assembler:
     def _leave(self, hop: Hop, error: str) -> None:
         """The request is done with its hop."""
         self._owners.pop(hop.job, None)
-        self._job_sockets.pop(hop.job, None)
+        self._carriers.pop(hop.job, None)
         if hop.draft is not None:
             hop.draft.request_done, hop.draft.error = True, error
             self._settle(hop.draft)
@@ -107,8 +105,6 @@ class Assembler:
         elif not hop.own:
             self.cached.add(hop.url)
 
-    # Over which job and socket ----------------------------------------------------------------
-
     def _bound_to_job(self, event: Event) -> None:
         hop = self._hops.get(event.source)
         if hop is not None:
@@ -116,7 +112,7 @@ class Assembler:
             self._owners[hop.job] = hop
 
     def _bound_to_socket(self, event: Event) -> None:
-        self._job_sockets[event.source] = event.dependency
+        self._carriers[event.source] = event.dependency
 
     def _socket(self, event: Event) -> None:
         if event.phase == BEGIN:
@@ -131,11 +127,9 @@ class Assembler:
         if event.source in self._sockets:
             self._sockets[event.source].learn(event)
 
-    # Which bytes: HTTP/1.1 --------------------------------------------------------------------
-
     def _h1_request(self, event: Event) -> None:
         hop = self._hops.get(event.source)
-        socket = self._sockets.get(self._job_sockets.get(hop.job, 0)) if hop else None
+        socket = self._socket_of(hop.job) if hop else None
         if hop is None or socket is None:
             return
         before = socket.drafts.get(0)
@@ -157,16 +151,11 @@ class Assembler:
                 draft.bytes_sent(data)
             else:
                 draft.bytes_received(data)
-                self._count(draft, len(data))
+                self._count(draft, data)
                 self._settle(draft)
 
-    # Which bytes: HTTP/2 ----------------------------------------------------------------------
-
-    def _h2_session(self, event: Event) -> None:
-        self._sessions[event.source] = event.dependency
-
     def _h2_request(self, event: Event) -> None:
-        socket = self._sockets.get(self._sessions.get(event.source, 0))
+        socket = self._socket_of(event.source)
         hop = self._owners.get(event.dependency)
         if hop is not None and socket is not None:
             draft = self._begin(hop, socket, event, Layer.H2_RENDERED, event.params["stream_id"])
@@ -199,13 +188,14 @@ class Assembler:
                 draft.sent(content)
             else:
                 draft.received(content)
-                self._count(draft, len(content))
+                self._count(draft, content)
+
+    def _socket_of(self, carrier: int) -> Socket | None:
+        return self._sockets.get(self._carriers.get(carrier, 0))
 
     def _stream(self, event: Event) -> Draft | None:
-        socket = self._sockets.get(self._sessions.get(event.source, 0))
+        socket = self._socket_of(event.source)
         return socket.drafts.get(event.params["stream_id"]) if socket else None
-
-    # The exchange -----------------------------------------------------------------------------
 
     def _begin(self, hop: Hop, socket: Socket, event: Event, layer: Layer, stream: int = 0) -> Draft:
         if hop.draft is not None:  # sent again: after a dead connection, or with credentials
@@ -221,10 +211,9 @@ class Assembler:
         self._open[draft] = socket
         return draft
 
-    def _count(self, draft: Draft, size: int) -> None:
-        if not draft.hop.own:
-            self.received += size
-            self.awaited += 0 if draft.streaming else size
+    def _count(self, draft: Draft, data: bytes) -> None:
+        self.received += 0 if draft.hop.own else len(data)
+        self.awaited += 0 if draft.hop.own or draft.streaming else len(data)
 
     def _settle(self, draft: Draft) -> None:
         if draft.request_done and (draft.whole or draft.wire_done or draft.error):
@@ -256,7 +245,7 @@ class Assembler:
         "SOCKET_BYTES_RECEIVED": _bytes,
         "SSL_SOCKET_BYTES_SENT": _bytes,
         "SSL_SOCKET_BYTES_RECEIVED": _bytes,
-        "HTTP2_SESSION_INITIALIZED": _h2_session,
+        "HTTP2_SESSION_INITIALIZED": _bound_to_socket,
         "HTTP2_SESSION_SEND_HEADERS": _h2_request,
         "HTTP2_SESSION_RECV_HEADERS": _h2_response,
         "HTTP2_SESSION_RECV_DATA": _h2_end,

@@ -97,7 +97,6 @@ class _Recording:
         self.facts: dict[str, Any] = {}
         """How the browser runs; empty until it does."""
         self._url, self._sink, self._tunnel = url, sink, tunnel
-        self._peers: dict[int, Connection] = {}
         self._statuses: dict[str, int] = {}
         self._media: dict[str, None] = {}
         self._dates: dict[str, dict[str, str]] = {}
@@ -130,8 +129,6 @@ class _Recording:
             **self._readers[-1].client,
             "user_agent": seen.agent,
             "screenshot_clipped": seen.clipped,
-            "dialogs": seen.dialogs,
-            "popups": seen.popups,
             "own_requests": {"count": len(own), "urls": [url[:300] for url in own[:_OWN_MAX]]},
         }
         told = json.dumps(self.facts, ensure_ascii=False, sort_keys=True, indent=1)
@@ -150,7 +147,7 @@ class _Recording:
         record.status = seen.status or self._statuses.get(document, 0)
         record.final_url = seen.final_url if seen.opened else document
         record.redirects = [{"url": hop, "status": self._statuses.get(hop, 0)} for hop in hops]
-        record.failed = failure_of(document, record.status, seen.error, timed_out=seen.timed_out, door=door)
+        record.failed = failure_of(document, record.status, seen.error, door)
         record.bytes, record.exchanges = assembler.received, self._exchanges
         displayed = read_displayed(seen.html, record.final_url)
         record.canonical_url = displayed.canonical
@@ -161,9 +158,7 @@ class _Recording:
         record.reasons = [*seen.reasons, *self._shortcomings(record, document), *gaps]
         return record
 
-    # From the reader's thread -----------------------------------------------------------------
-
-    def _emit(self, exchange: Exchange) -> None:
+    def _emit(self, exchange: Exchange) -> None:  # from the reader's thread, like _peer
         self._sink.write_exchange(exchange)
         head = parse_head(exchange.response_head)
         url, date = exchange.url, head.get("date")
@@ -176,19 +171,15 @@ class _Recording:
             self._dates.setdefault(urlsplit(url).netloc, told)
 
     def _peer(self, client_port: int) -> Connection | None:
-        if client_port not in self._peers:
-            self._peers = {one.client_port: one for one in list(self._tunnel.connections)}
-        return self._peers.get(client_port)
-
-    # What came of it --------------------------------------------------------------------------
+        made = reversed(self._tunnel.connections)  # a port may be used again
+        return next((one for one in made if one.client_port == client_port), None)
 
     def _why_cut(self) -> str:
         codes = {reason.code for reason in self.seen.reasons}
         if "budget-spent" in codes:
             return "length: the bytes allowed for the page were spent"
-        if "page-unsettled" in codes:
-            return "time: under way when the time allowed for the page was over"
-        return "disconnect: under way when the browser was closed"
+        cut = "time: the time allowed" if "page-unsettled" in codes else "disconnect: the visit"
+        return f"{cut} was over"
 
     def _shortcomings(self, record: PageRecord, document: str) -> list[Reason]:
         seen = self.seen

@@ -18,7 +18,7 @@ from pipelines.record.netlog_exchanges import Assembler
 _CODES: Final = (
     (r"ERR_(CERT|SSL|BAD_SSL|TLS|ECH)_|ERR_(CT|CERTIFICATE|INSECURE)", "tls-failed"),
     (r"ERR_NAME_|ERR_DNS_|ERR_ICANN", "dns-failed"),
-    (r"ERR_(CONNECTION_)?TIMED_OUT", "timeout"),
+    (r"ERR_(CONNECTION_)?TIMED_OUT|no answer", "timeout"),
 )
 _STATUS: Final = {401: "http-401", 403: "http-403", 429: "http-429"}
 GONE: Final = (404, 410)
@@ -41,26 +41,22 @@ def unreached(tunnel: Tunnel) -> dict[Place, Reason]:
     return failed | refused
 
 
-def failure_of(
-    document: str, status: int, error: str, *, timed_out: bool, door: dict[Place, Reason]
-) -> Reason | None:
+def failure_of(document: str, status: int, error: str, door: dict[Place, Reason]) -> Reason | None:
     """Why the page failed, or None when it did not.
 
     `document` is the last URL that its document was asked for, `status` what that answered (0: nothing),
-    `error` what the browser said, `door` what `unreached` gives.
+    `error` why it did not come, `door` what `unreached` gives.
     """
     if status and not (error and status // 100 == 3):  # noqa: PLR2004  # RFC 9110 §15.4: a redirect that leads nowhere
         if status < 400 or status in GONE:  # noqa: PLR2004  # RFC 9110 §15
             return None
         code = _STATUS.get(status, "http-5xx" if status >= 500 else "http-4xx")  # noqa: PLR2004
         return Reason(code, f"{document} answered {status}")
-    if not error and not timed_out:
+    if not error:
         return None
     place = _place(document)
     if place in door:
         return door[place]
-    if timed_out:
-        return Reason("timeout", f"no answer from {place[0]}")
     named = re.search(r"net::(ERR_\w+)", error)
     name = named[1] if named else error
     code = next((code for pattern, code in _CODES if re.match(pattern, name)), "connection-failed")

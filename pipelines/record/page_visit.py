@@ -3,6 +3,7 @@
     open → load → quiet → screenshot (viewport) → scroll to the end and back → quiet → screenshot (whole) → DOM
 
 Every wait ends at the visit's deadline, or when its budget of bytes is spent: what was seen until then stays.
+Dialogs are dismissed by Playwright; windows that the page opens are recorded, but not looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from playwright.async_api import Dialog, Page
 from playwright.async_api import Error as PlaywrightError
 
 from evidence.reasons import Reason
@@ -32,7 +32,8 @@ _SCROLL_SECONDS: Final = 5.0
 """For the scroll of a page that has used up its time."""
 _LOOK_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
-_NOTES_MAX: Final = 50
+_UNSETTLED: Final = "page-unsettled"
+_UNSEEN: Final = "screenshot-failed"
 
 Progress = Callable[[str, int], None]
 """Takes what is being done, and the bytes received so far."""
@@ -66,8 +67,7 @@ class Seen:
     status: int = 0
     final_url: str = ""
     error: str = ""
-    """Why the document did not come, in Playwright's words."""
-    timed_out: bool = False
+    """Why the document did not come, in Playwright's words or ours."""
     opened: bool = False
     """Whether a document was there to look at."""
     pictures: dict[str, bytes] = field(default_factory=dict)
@@ -79,8 +79,6 @@ class Seen:
     text: str = ""
     agent: str = ""
     empty: bool = False
-    dialogs: list[dict[str, str]] = field(default_factory=list)
-    popups: list[str] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
     urls: dict[str, None] = field(default_factory=dict)
     """What Playwright reported as requested (`Traffic.urls`)."""
@@ -96,15 +94,12 @@ class Visit:
         self._hangs = False
         self._page = self._context.pages[0]
         self._traffic = Traffic(self._page, lambda: self._reader.assembler.awaited)
-        self._tasks: set[asyncio.Task[None]] = set()
         self.seen = Seen(urls=self._traffic.urls)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
-        self._context.on("dialog", lambda dialog: self._spawn(self._dismiss(dialog)))
-        self._context.on("page", lambda page: self._spawn(self._close_popup(page)))
 
     async def run(self, url: str) -> None:
         """Visit. What goes wrong with the page stands in `seen`; raises nothing of its own."""
-        self._spawn(self._watch())
+        watch = asyncio.ensure_future(self._watch())
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.page_timeout
         try:
@@ -112,22 +107,21 @@ class Visit:
                 async with asyncio.timeout_at(deadline):
                     await self._open(url)
             except TimeoutError:
-                self.seen.timed_out = True
+                self.seen.error = f"no answer within {self._settings.page_timeout:g} s"
             if not self.seen.opened:
                 return
-            settled = await self._wait("loading the page", self._traffic.quiet(), deadline)
+            settled = await self._try("loading the page", self._traffic.quiet(), deadline, _UNSETTLED)
             if self._traffic.broken:
-                self._note("page-unsettled", "the document was cut short")
+                self._note(_UNSETTLED, "the document was cut short")
             await self._look("viewport", self._screenshot("viewport"))
-            if not self._traffic.stopped and not self._hangs:
+            if not self._traffic.stopped:
                 late = max(deadline, clock() + _SCROLL_SECONDS)
-                await self._wait("scrolling", self._scroll(quiet=settled), late)
+                await self._try("scrolling", self._scroll(quiet=settled), late, _UNSETTLED)
             await self._look("full", self._screenshot("full"))
             await self._look("DOM", self._read())
         finally:
             self.seen.final_url = self._page.url
-            for task in self._tasks:
-                task.cancel()
+            watch.cancel()
 
     async def _open(self, url: str) -> None:
         try:
@@ -157,35 +151,28 @@ class Visit:
 
     # Waiting ----------------------------------------------------------------------------------
 
-    async def _wait(self, step: str, work: Coroutine[Any, Any, None], deadline: float) -> bool:
+    async def _try(self, step: str, work: Coroutine[Any, Any, None], deadline: float, code: str) -> bool:
         """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error."""
+        if self._hangs or self._reader.failure is not None:
+            work.close()
+            return False
         self._step = step
         self._say(step, self._reader.assembler.received)
         try:
             async with asyncio.timeout_at(deadline):
                 await work
         except TimeoutError:
-            self._note("page-unsettled", f"not quiet within {self._settings.page_timeout:g} s ({step})")
+            self._hangs = code == _UNSEEN  # it will not answer the next question either
+            self._note(code, f"{step}: not done in the time allowed")
+            return False
         except PlaywrightError as error:
-            self._note("page-unsettled", f"{step}: {error.message.splitlines()[0]}")
-        else:
-            return True
-        return False
+            self._note(code, f"{step}: {error.message.splitlines()[0]}")
+            return False
+        return True
 
     async def _look(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Look at the page now; a page that cannot be looked at is a reason, not an error."""
-        if self._hangs or self._reader.failure is not None:
-            work.close()
-            return
-        self._say(f"looking ({what})", self._reader.assembler.received)
-        try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await work
-        except TimeoutError:
-            self._hangs = True  # it will not answer the next question either
-            self._note("screenshot-failed", f"{what}: not taken within {_LOOK_SECONDS:g} s")
-        except PlaywrightError as error:
-            self._note("screenshot-failed", f"{what}: {error.message.splitlines()[0]}")
+        deadline = asyncio.get_running_loop().time() + _LOOK_SECONDS
+        await self._try(f"looking ({what})", work, deadline, _UNSEEN)
 
     async def _watch(self) -> None:
         """Report progress, and cut the network off once the bytes allowed are spent, or cannot be kept."""
@@ -201,28 +188,6 @@ class Visit:
             self._traffic.stopped = received > allowed or self._reader.failure is not None
         with suppress(PlaywrightError):
             await self._context.set_offline(True)
-
-    # What pages do ----------------------------------------------------------------------------
-
-    async def _dismiss(self, dialog: Dialog) -> None:
-        if len(self.seen.dialogs) < _NOTES_MAX:
-            self.seen.dialogs.append({"type": dialog.type, "message": dialog.message[:500]})
-        with suppress(PlaywrightError):
-            await dialog.dismiss()
-
-    async def _close_popup(self, page: Page) -> None:
-        """A window that the page opened: its exchanges are recorded until it has loaded, then it goes."""
-        with suppress(PlaywrightError):
-            await page.wait_for_load_state("load", timeout=5000)
-        if len(self.seen.popups) < _NOTES_MAX:
-            self.seen.popups.append(page.url)
-        with suppress(PlaywrightError):
-            await page.close()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _note(self, code: str, detail: str) -> None:
         self.seen.reasons.append(Reason(code, detail))

@@ -19,7 +19,7 @@ new WebSocket("wss://" + location.host + "/socket");
 const peer = new RTCPeerConnection({iceServers: [{urls: "stun:127.0.0.1:${process.argv[3]}"}]});
 peer.createDataChannel("x");
 peer.createOffer().then(offer => peer.setLocalDescription(offer));
-alert("hello"); confirm("really?"); prompt("who?");
+alert("hello"); confirm("really?"); prompt("who?"); document.title = "after all dialogs";
 </script>`;
 const large = "abcdefghij".repeat(30000);
 const answers = {

@@ -44,7 +44,7 @@ def an_assembler(**facts: Any) -> Assembler:
     ],
 )
 def test_what_the_browser_says_becomes_a_reason_of_the_closed_list(error, code):
-    reason = failure_of(PAGE, 0, f"Page.goto: net::{error} at {PAGE}", timed_out=False, door=NOTHING)
+    reason = failure_of(PAGE, 0, f"Page.goto: net::{error} at {PAGE}", NOTHING)
     assert reason is not None
     assert (reason.code, reason.detail) == (code, f"a.test: {error}")
     assert reason.code in CODES
@@ -56,12 +56,12 @@ def test_what_the_browser_says_becomes_a_reason_of_the_closed_list(error, code):
      (429, "http-429"), (500, "http-5xx"), (599, "http-5xx")],
 )  # fmt: skip
 def test_a_status_decides_whatever_else_the_browser_says(status, code):
-    reason = failure_of(PAGE, status, "net::ERR_HTTP_RESPONSE_CODE_FAILURE", timed_out=False, door=NOTHING)
+    reason = failure_of(PAGE, status, "net::ERR_HTTP_RESPONSE_CODE_FAILURE", NOTHING)
     assert (reason.code if reason else None) == code
 
 
 def test_redirects_without_end_are_a_failure():
-    reason = failure_of(PAGE, 302, "net::ERR_TOO_MANY_REDIRECTS", timed_out=False, door=NOTHING)
+    reason = failure_of(PAGE, 302, "net::ERR_TOO_MANY_REDIRECTS", NOTHING)
     assert reason is not None
     assert reason.code == "connection-failed"
 
@@ -69,10 +69,10 @@ def test_redirects_without_end_are_a_failure():
 def test_the_tunnel_knows_better_than_the_browser_why_a_host_was_not_reached():
     error = "net::ERR_SOCKS_CONNECTION_FAILED"
     door = a_door(refused=(Refused("a.test", 443, "10.0.0.1 is private"),))
-    refused = failure_of(PAGE, 0, error, timed_out=False, door=door)
+    refused = failure_of(PAGE, 0, error, door)
     door = a_door(failures=(Failed("A.test", 443, "dns-failed", "no such name"),))
-    unknown = failure_of(PAGE, 0, error, timed_out=False, door=door)
-    elsewhere = failure_of("https://b.test/", 0, error, timed_out=False, door=door)
+    unknown = failure_of(PAGE, 0, error, door)
+    elsewhere = failure_of("https://b.test/", 0, error, door)
     assert [one.code for one in (refused, unknown, elsewhere) if one] == [
         "address-refused",
         "dns-failed",
