@@ -65,7 +65,7 @@ class Finding:
         return cls(key, error.rule, error.detail, error.offset, error.length, error.field, entry)
 
     def as_json(self) -> dict[str, JSON]:
-        """`{object, offset, length, field, entry, rule, detail}`, without what does not apply."""
+        """`{object, rule, detail, offset, length, field, entry}`, without what does not apply."""
         values = asdict(self) | {"field": self.field or None}
         return {key: value for key, value in values.items() if value is not None}
 

@@ -67,7 +67,7 @@ class VerifierKey:
         """Refuse a name that notes cannot hold and a key that proves nothing (NoteError)."""
         if not re.fullmatch(_NAME, self.name):
             raise NoteError(
-                f"{self.name!r} is no key name: no spaces, no '+', 1 to 255 long", rule="key-name"
+                f"{self.name!r} is no key name: it has spaces, '+', or no length", rule="key-name"
             )
         _refuse_weak(self.public)
 
