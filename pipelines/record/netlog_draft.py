@@ -58,35 +58,26 @@ class Draft:
     _outgoing: bytearray = field(default_factory=bytearray)
     _incoming: bytearray = field(default_factory=bytearray)
 
-    def bytes_sent(self, data: bytes) -> None:
-        """Take bytes of an HTTP/1.1 request."""
-        if self.request_head:
-            self.sent(data)
-            return
-        self._outgoing += data
-        self.request_head = take_head(self._outgoing)
-        if self.request_head and self._outgoing:
-            self.sent(self._outgoing)
-
-    def bytes_received(self, data: bytes) -> None:
-        """Take bytes of an HTTP/1.1 response."""
-        self.received(data)
-        while not self.response_head and (head := take_head(self._incoming)):
-            self.answered(head)
-
     def sent(self, data: bytes | bytearray) -> None:
-        """Take bytes of the request's body."""
-        if self._request_body is None:
+        """Take bytes of the request: of its body, once its head is known."""
+        if not self.request_head:
+            self._outgoing += data
+            self.request_head = take_head(self._outgoing)
+            data = self._outgoing if self.request_head else b""
+        if data and self._request_body is None:
             self._request_body = self.spool(self.request_head)
-        self._request_body.write(data)
+        if self._request_body is not None:
+            self._request_body.write(data)
 
     def received(self, data: bytes | bytearray) -> None:
-        """Take bytes of the response's body, or, until its head is known, of what may belong to it."""
+        """Take bytes of the response; over HTTP/2 they may come before their head is in the log."""
         if self._response_body is None:
             self._incoming += data
+            while self._is_h1 and not self.response_head and (head := take_head(self._incoming)):
+                self.answered(head)
         elif not self.whole:
             self._response_body.write(data)
-            self.whole = self.layer is Layer.H1_BYTES and self._response_body.complete
+            self.whole = self._is_h1 and self._response_body.complete
 
     def answered(self, head: bytes) -> None:
         """Take the response's head; interim answers (1xx) are passed over."""
@@ -105,8 +96,7 @@ class Draft:
         )
         self._response_body = self.spool(head, note=note)
         self.streaming = parsed.mime.startswith(_STREAMS)
-        if self.layer is Layer.H1_BYTES:
-            self.whole = not parsed.has_body(self.hop.method) or parsed.length == 0
+        self.whole = self._is_h1 and (not parsed.has_body(self.hop.method) or parsed.length == 0)
         self.received(self._incoming)
 
     def finish(self, why: str) -> Exchange:
@@ -136,4 +126,8 @@ class Draft:
         """RFC 9112 §6.3: without length or chunks, the close is the end; the browser took it without error."""
         parsed = parse_head(self.response_head)
         unframed = parsed.length is None and not parsed.chunked
-        return self.layer is Layer.H1_BYTES and unframed and self.request_done and not self.error
+        return self._is_h1 and unframed and self.request_done and not self.error
+
+    @property
+    def _is_h1(self) -> bool:
+        return self.layer is Layer.H1_BYTES

@@ -142,16 +142,17 @@ class Assembler:
         socket = self._sockets.get(event.source)
         if socket is None or socket.tls is not event.name.startswith("SSL_"):
             return
-        outward = event.name.endswith("_SENT")
+        outward, pieces = event.name.endswith("_SENT"), [(0, event.data)]
         if socket.protocol == "h2":
-            self._h2_bytes(socket, event.data, outward=outward)
-        elif 0 in socket.drafts:
-            draft, data = socket.drafts[0], event.data
-            if outward:
-                draft.bytes_sent(data)
-            else:
-                draft.bytes_received(data)
-                self._count(draft, data)
+            pieces = take_data(socket.outgoing if outward else socket.incoming, event.data)
+        for stream, data in pieces:
+            draft = socket.drafts.get(stream)
+            if draft is not None and outward:
+                draft.sent(data)
+            elif draft is not None:
+                draft.received(data)
+                self.received += 0 if draft.hop.own else len(data)
+                self.awaited += 0 if draft.hop.own or draft.streaming else len(data)
                 self._settle(draft)
 
     def _h2_request(self, event: Event) -> None:
@@ -177,19 +178,6 @@ class Assembler:
             draft.wire_done, draft.whole = reset, draft.whole or not reset
             self._settle(draft)
 
-    def _h2_bytes(self, socket: Socket, data: bytes, *, outward: bool) -> None:
-        buffer = socket.outgoing if outward else socket.incoming
-        buffer += data
-        for stream, content in take_data(buffer):
-            draft = socket.drafts.get(stream)
-            if draft is None:
-                continue
-            if outward:
-                draft.sent(content)
-            else:
-                draft.received(content)
-                self._count(draft, content)
-
     def _socket_of(self, carrier: int) -> Socket | None:
         return self._sockets.get(self._carriers.get(carrier, 0))
 
@@ -210,10 +198,6 @@ class Assembler:
         hop.draft = socket.drafts[stream] = draft
         self._open[draft] = socket
         return draft
-
-    def _count(self, draft: Draft, data: bytes) -> None:
-        self.received += 0 if draft.hop.own else len(data)
-        self.awaited += 0 if draft.hop.own or draft.streaming else len(data)
 
     def _settle(self, draft: Draft) -> None:
         if draft.request_done and (draft.whole or draft.wire_done or draft.error):

@@ -10,7 +10,6 @@ the log already:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -34,21 +33,27 @@ def take_head(buffer: bytearray) -> bytes:
     return head
 
 
-def take_data(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
-    """Take all whole HTTP/2 frames (16 KiB, RFC 9113 §4.2) off the buffer; gives (stream, content) of DATA."""
+def take_data(buffer: bytearray, data: bytes) -> list[tuple[int, bytes]]:
+    """Add what came to `buffer`, take all whole frames off it; gives (stream, content) of those with DATA.
+
+    Frames have at most 16 KiB (RFC 9113 §4.2), so that no more waits for its end.
+    """
+    buffer += data
+    found = []
     if buffer.startswith(_PREFACE):
         del buffer[: len(_PREFACE)]
     while len(buffer) >= _FRAME_HEAD and not _PREFACE.startswith(buffer):
         end = _FRAME_HEAD + int.from_bytes(buffer[:3], "big")
         if len(buffer) < end:
-            return
+            break
         kind, flags, stream = buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big") & 0x7FFFFFFF
         content = bytes(buffer[_FRAME_HEAD:end])
         del buffer[:end]
         if kind == _DATA and flags & _PADDED and content:
             content = content[1 : len(content) - content[0]]
         if kind == _DATA:
-            yield stream, content
+            found.append((stream, content))
+    return found
 
 
 def render_head(fields: list[str]) -> bytes:

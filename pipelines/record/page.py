@@ -112,7 +112,8 @@ class _Recording:
 
     def flush(self) -> None:
         """Read the log to its end and write what was seen; the browser is gone. Raises OSError."""
-        for reader in self._readers:  # of two, the first is of a browser that did not start
+        for reader in self._readers:
+            self._log_failure = None  # of two, the first was of a browser that did not start
             try:
                 reader.finish(self._why_cut())
             except (ValueError, LookupError) as error:

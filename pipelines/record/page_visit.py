@@ -105,32 +105,24 @@ class Visit:
         try:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._open(url)
-            except TimeoutError:
-                self.seen.error = f"no answer within {self._settings.page_timeout:g} s"
-            if not self.seen.opened:
+                    response = await self._page.goto(url, wait_until="commit", timeout=0)
+            except (TimeoutError, PlaywrightError) as error:
+                late = f"no answer within {self._settings.page_timeout:g} s"
+                self.seen.error = str(error).partition("\n")[0] or late
                 return
+            self.seen.opened, self.seen.status = True, response.status if response else 0
             settled = await self._try("loading the page", self._traffic.quiet(), deadline, _UNSETTLED)
             if self._traffic.broken:
                 self._note(_UNSETTLED, "the document was cut short")
             await self._look("viewport", self._screenshot("viewport"))
             if not self._traffic.stopped:
-                late = max(deadline, clock() + _SCROLL_SECONDS)
-                await self._try("scrolling", self._scroll(quiet=settled), late, _UNSETTLED)
+                longer = max(deadline, clock() + _SCROLL_SECONDS)
+                await self._try("scrolling", self._scroll(quiet=settled), longer, _UNSETTLED)
             await self._look("full", self._screenshot("full"))
             await self._look("DOM", self._read())
         finally:
             self.seen.final_url = self._page.url
             watch.cancel()
-
-    async def _open(self, url: str) -> None:
-        try:
-            response = await self._page.goto(url, wait_until="commit", timeout=0)
-        except PlaywrightError as error:
-            self.seen.error = error.message.split("\n")[0]
-        else:
-            self.seen.opened = True
-            self.seen.status = response.status if response else 0
 
     async def _scroll(self, *, quiet: bool) -> None:
         await self._page.evaluate(_SCROLL, [SCROLL_STEPS, SCROLL_PAUSE_MS])
@@ -148,8 +140,6 @@ class Visit:
         found = await self._page.evaluate(_READ, TEXT_MAX)
         self.seen.html, self.seen.title, self.seen.text = found["html"], found["title"], found["text"]
         self.seen.empty, self.seen.agent = bool(found["empty"]), found["agent"]
-
-    # Waiting ----------------------------------------------------------------------------------
 
     async def _try(self, step: str, work: Coroutine[Any, Any, None], deadline: float, code: str) -> bool:
         """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error."""

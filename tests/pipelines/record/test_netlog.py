@@ -329,8 +329,7 @@ def test_data_frames_are_found_however_the_bytes_are_cut(size):
     buffer = bytearray()
     found: dict[int, bytes] = {}
     for at in range(0, len(stream), size):
-        buffer += stream[at : at + size]
-        for number, piece in take_data(buffer):
+        for number, piece in take_data(buffer, stream[at : at + size]):
             found[number] = found.get(number, b"") + piece
     assert found == {1: b"one two", 3: b"padded!", 5: b""}
 
