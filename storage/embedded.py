@@ -53,8 +53,9 @@ class EmbeddedStore:
         try:
             files.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._use is None:
-                self._use = open_lock(files.in_use)
-                fcntl.flock(self._use, fcntl.LOCK_SH)
+                descriptor = open_lock(files.in_use)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                self._use = descriptor
             with locked(files.root / "start.lock"):
                 if not files.running():
                     self._launch()

@@ -85,12 +85,14 @@ class Home:
         for path, mode in ((self.root, 0o711), (self.keys, 0o700), (self.store, 0o700)):
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(mode)
-        for path in (self.spool.parent, self.spool):
+        shared = self.spool.parent != self.root
+        for path in (self.spool.parent, self.spool) if shared else (self.spool,):
             with suppress(FileExistsError):
                 path.mkdir(mode=0o711)
                 path.chmod(0o711)
             found = path.lstat()
-            if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+            ours = found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode)
+            if shared and not (ours and found.st_mode & 0o022 == 0):
                 raise UsageError(
                     f"{path} is another user's, or others can write into it: what lies there proves nothing",
                     next=f"look who made it, remove it (rm -r {path}), and try again",

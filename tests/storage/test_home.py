@@ -48,3 +48,9 @@ def test_a_spool_of_another_user_is_refused(spooling: Home) -> None:
     os.chown(spooling.spool, 65534, 65534)
     with pytest.raises(UsageError, match="is another user's"):
         spooling.make()
+
+
+def test_a_home_may_be_a_link_to_a_larger_disk(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to(tmp_path / "disk")
+    assert Home(tmp_path / "home").make().spool.is_dir()
