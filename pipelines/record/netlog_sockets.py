@@ -11,7 +11,6 @@ from pipelines.record.exchange import Network
 from pipelines.record.netlog import END, Event
 from pipelines.record.netlog_draft import Draft
 
-_VERSIONS: Final = {"TLS 1.3": "tls/1.3", "TLS 1.2": "tls/1.2"}
 _CIPHERS: Final = {
     0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384", 0x1303: "TLS_CHACHA20_POLY1305_SHA256",
     0xC02B: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", 0xC02C: "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
@@ -52,7 +51,7 @@ class Socket:
                 self.client_port = int(params.get("local_address", ":0").rpartition(":")[2])
             elif "version" in params:
                 self.protocol = "h2" if params.get("next_proto") == "h2" else "http/1.1"
-                self.version = _VERSIONS.get(params["version"], params["version"])
+                self.version = params["version"].lower().replace(" ", "/")
                 self.cipher = _CIPHERS.get(params.get("cipher_suite", 0), "")
 
     def network(self, peer: Connection | None, chain: tuple[bytes, ...]) -> Network:

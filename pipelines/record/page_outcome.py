@@ -95,8 +95,4 @@ def gaps_of(
 
 def _place(url: str) -> Place:
     parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    return (parts.hostname or "").lower(), port or _PORTS.get(parts.scheme, 0)
+    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
