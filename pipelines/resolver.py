@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from threading import Lock
 from typing import Final
@@ -24,7 +24,7 @@ Addresses = tuple[str, ...]
 Lookup = Callable[[str], Addresses]
 
 _NOT_IN_A_URL: Final = re.compile(r"[\x00-\x20\x7f\\]")
-_NOT_IN_A_HOST: Final = re.compile(r"[\x00-\x20\x7f#%/:<>?@\[\\\]^|]")
+_HOST: Final = re.compile(r"[^\x00-\x20\x7f#%/<>?@\[\\\]^|]{1,254}")
 
 
 def system_lookup(host: str) -> Addresses:
@@ -42,18 +42,15 @@ def system_lookup(host: str) -> Addresses:
 def hosts_from(text: str) -> dict[str, Addresses]:
     """`AKASHI_HOSTS`: `name=ip,name=ip`; a name given twice has two addresses. Raises UsageError."""
     hosts: dict[str, Addresses] = {}
-    for part in filter(None, (p.strip() for p in text.split(","))):
+    for part in filter(None, map(str.strip, text.split(","))):
         name, _, ip = part.partition("=")
         try:
-            address = str(ip_address(ip.strip()))
-        except ValueError:
+            address = str(ip_address(ip.strip() if plain(name) else ""))
+        except ValueError as error:
             raise UsageError(
                 f"AKASHI_HOSTS: {part!r} is not name=address", next="correct AKASHI_HOSTS"
-            ) from None
-        key = plain(name)
-        if not key:
-            raise UsageError(f"AKASHI_HOSTS: {part!r} names no host", next="correct AKASHI_HOSTS")
-        hosts[key] = (*hosts.get(key, ()), address)
+            ) from error
+        hosts[plain(name)] = (*hosts.get(plain(name), ()), address)
     return hosts
 
 
@@ -76,11 +73,11 @@ class Resolver:
         allow_private: bool = False,
         lookup: Lookup = system_lookup,
     ) -> None:
-        self.hosts = dict(hosts_from(os.environ.get("AKASHI_HOSTS", "")) if hosts is None else hosts)
+        self.hosts = hosts_from(os.environ.get("AKASHI_HOSTS", "")) if hosts is None else hosts
         self.allow_private = allow_private
         self._lookup = lookup
-        self._pinned: dict[str, Future[Addresses]] = {}
-        self._lock = Lock()
+        self._pinned: dict[str, Addresses] = {}
+        self._asking: dict[str, Lock] = {}
 
     def resolve(self, host: str) -> Addresses:
         """A host's addresses, every one of them allowed; the same for as long as the resolver lives.
@@ -89,50 +86,29 @@ class Resolver:
         there is none (asked again the next time). Blocks while the system's resolver is asked.
         """
         name = plain(host)
-        with self._lock:
-            pinned = self._pinned.get(name)
-            mine = pinned is None
-            if pinned is None:
-                pinned = self._pinned[name] = Future()
-        if mine:
-            try:
-                pinned.set_result(self._ask(name))
-            except OSError as error:
-                with self._lock:
-                    del self._pinned[name]
-                pinned.set_exception(error)
-            except BaseException as error:
-                # Whoever waits for this answer must not wait for ever, whatever ended it.
-                pinned.set_exception(error)
-                raise
-        addresses = pinned.result()
-        self.check(name, addresses)
-        return addresses
+        with self._asking.setdefault(name, Lock()):
+            if name not in self._pinned:
+                self._pinned[name] = self._ask(name)
+        self.check(name, self._pinned[name])
+        return self._pinned[name]
 
     def check(self, host: str, addresses: Addresses) -> None:
         """Raise RefusedError (code `address-refused`) unless every address is public or allowed."""
-        if self.allow_private:
-            return
-        for address in addresses:
-            why = refusal_of(address)
-            if why:
-                detail = why if host == address else f"{host}: {why}"
-                raise RefusedError(
-                    detail,
-                    code="address-refused",
-                    next="only public addresses are captured (--allow-private)",
-                )
+        refusals = () if self.allow_private else map(refusal_of, addresses)
+        for why in filter(None, refusals):
+            raise RefusedError(
+                why if host in addresses else f"{host}: {why}",
+                code="address-refused",
+                next="only public addresses are captured (--allow-private)",
+            )
 
     def _ask(self, name: str) -> Addresses:
         if name in self.hosts:
-            return tuple(self.hosts[name])
+            return self.hosts[name]
         try:
             return (str(ip_address(name)),)
         except ValueError:
-            answers = self._lookup(name)
-        if not answers:
-            raise socket.gaierror(socket.EAI_NONAME, f"{name} has no address")
-        return answers
+            return self._lookup(name)
 
 
 def parse_url(url: str) -> tuple[str, str, int]:
@@ -150,17 +126,17 @@ def parse_url(url: str) -> tuple[str, str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
+        name = str(IPv6Address(host)) if "[" in parts.netloc else host.encode("idna").decode("ascii")
     except ValueError as error:
         raise malformed(str(error)) from error
-    if parts.scheme not in {"http", "https"}:
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    if usual is None:
         raise malformed("is neither http nor https")
     if "@" in parts.netloc:
         raise malformed("names a user or a password")
-    port = port if port is not None else {"http": 80, "https": 443}[parts.scheme]
-    name = _name_of(host, in_brackets="[" in parts.netloc)
-    if not name:
+    if not _HOST.fullmatch(name):
         raise malformed("its host can be neither a name nor an address")
-    return parts.scheme, name, port
+    return parts.scheme, name, usual if port is None else port
 
 
 def check_url(url: str, resolver: Resolver) -> None:
@@ -171,19 +147,5 @@ def check_url(url: str, resolver: Resolver) -> None:
     capture starts, and fails `dns-failed`. Blocks while the name is looked up.
     """
     _, host, _ = parse_url(url)
-    try:
+    with suppress(socket.gaierror):
         resolver.resolve(host)
-    except socket.gaierror:
-        return
-
-
-def _name_of(host: str, *, in_brackets: bool) -> str:
-    """The host as a resolver is asked for it; empty when it can be none (RFC 1035, RFC 3986)."""
-    try:
-        if in_brackets:
-            return "" if "%" in host else str(IPv6Address(host))
-        name = host if host.isascii() else host.encode("idna").decode("ascii")
-    except ValueError:
-        return ""
-    fits = len(name) <= 254 and all(0 < len(label) <= 63 for label in name.removesuffix(".").split("."))  # noqa: PLR2004
-    return name if fits and not _NOT_IN_A_HOST.search(name) else ""
