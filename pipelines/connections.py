@@ -1,4 +1,4 @@
-r"""What the door writes down of each connection, and how a tap in another process finds its own.
+"""What the door writes down of each connection, and how a tap in another process finds its own.
 
 One JSON object a line, written before the client may use the connection:
 
@@ -8,7 +8,7 @@ One JSON object a line, written before the client may use the connection:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -30,14 +30,7 @@ class Connection:
 
     def line(self) -> bytes:
         """Its line in the log; `client_port` comes first, where `lookup` searches for it."""
-        facts = {
-            "client_port": self.client_port,
-            "host": self.host,
-            "port": self.port,
-            "ip": self.ip,
-            "dns": self.dns,
-            "opened": utc(self.opened),
-        }
+        facts = {**asdict(self), "opened": utc(self.opened)}
         return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
 
 
@@ -69,6 +62,5 @@ def lookup(log: Path, client_port: int) -> Connection | None:
     if start < 0 or end < 0:
         return None
     facts = json.loads(data[start:end])
-    facts["dns"] = tuple(facts["dns"])
-    facts["opened"] = datetime.fromisoformat(facts["opened"])
-    return Connection(**facts)
+    dns, opened = tuple(facts.pop("dns")), datetime.fromisoformat(facts.pop("opened"))
+    return Connection(**facts, dns=dns, opened=opened)

@@ -54,16 +54,6 @@ def exactly(sock: socket.socket, count: int) -> bytes:
     return data
 
 
-def drained(sock: socket.socket) -> int:
-    """How many bytes arrive before the connection is reset; an end of stream is a failure."""
-    received = 0
-    with contextlib.suppress(ConnectionResetError):
-        while data := sock.recv(65536):
-            received += len(data)
-        pytest.fail("the stream ended as if it were whole")
-    return received
-
-
 def ask(tunnel: Tunnel, host: str, port: int, *, command: int = 1) -> tuple[socket.socket, int]:
     """A SOCKS5 client: its socket, and the reply's code."""
     sock = socket.create_connection(("127.0.0.1", tunnel.port), timeout=10)
@@ -90,14 +80,13 @@ def through(
     *,
     hosts: dict[str, tuple[str, ...]] | None = None,
     allow_private: bool = True,
-    max_bytes: int | None = None,
     answer: Lookup = system_lookup,
 ) -> Tunnel:
     """Open a tunnel, run `work(tunnel)` in a thread, close it; gives the tunnel."""
     chosen = Resolver(hosts or {"a.test": ("127.0.0.1",)}, allow_private=allow_private, lookup=answer)
 
     async def run() -> Tunnel:
-        async with Tunnel(chosen, tmp_path / "connections.jsonl", max_bytes) as tunnel:
+        async with Tunnel(chosen, tmp_path / "connections.jsonl") as tunnel:
             await asyncio.to_thread(work, tunnel)
         return tunnel
 
@@ -118,7 +107,7 @@ def test_bytes_pass_both_ways_and_the_log_names_the_peer_before_the_reply(tmp_pa
                 "127.0.0.1",
                 ("127.0.0.1",),
             )
-            assert tunnel.connections == [found]
+            assert [c.line() for c in tunnel.connections] == [found.line()]
             sock.sendall(b"hello")
             assert exactly(sock, 5) == b"hello"
 
@@ -146,8 +135,7 @@ def test_a_large_stream_arrives_whole(tmp_path: Path) -> None:
         assert (size, digest.digest()) == (32 << 20, hashlib.sha256(block * 32).digest())
 
     with serving(send) as port:
-        tunnel = through(tmp_path, work)
-    assert tunnel.bytes_in == 32 << 20
+        through(tmp_path, work)
 
 
 def test_a_client_that_has_said_all_still_hears_the_answer(tmp_path: Path) -> None:
@@ -311,24 +299,6 @@ def test_a_client_that_says_nothing_is_let_go(tmp_path: Path, monkeypatch: pytes
     through(tmp_path, work)
 
 
-def test_a_spent_budget_cuts_what_runs_and_refuses_what_comes(tmp_path: Path) -> None:
-    def send(client: socket.socket) -> None:
-        while True:
-            client.sendall(bytes(65536))
-
-    def work(tunnel: Tunnel) -> None:
-        sock, _ = ask(tunnel, "a.test", port)
-        with sock:
-            assert drained(sock) <= 1 << 20
-        sock, code = ask(tunnel, "a.test", port)
-        sock.close()
-        assert code == 2
-
-    with serving(send) as port:
-        tunnel = through(tmp_path, work, max_bytes=1 << 20)
-    assert tunnel.refused[0].why == "the bytes allowed are spent"
-
-
 def test_three_hundred_connections_at_once_each_get_their_own_bytes(tmp_path: Path) -> None:
     def work(tunnel: Tunnel) -> None:
         sockets = [ask(tunnel, "a.test", port)[0] for _ in range(300)]
@@ -344,24 +314,28 @@ def test_three_hundred_connections_at_once_each_get_their_own_bytes(tmp_path: Pa
 
 
 def test_a_client_that_does_not_read_holds_up_nobody_else(tmp_path: Path) -> None:
+    held_up = threading.Event()
+
     def flood(client: socket.socket) -> None:
         if client.recv(1) == b"f":
-            while True:
-                client.sendall(bytes(65536))
+            client.settimeout(0.1)
+            try:
+                for _ in range(1024):
+                    client.sendall(bytes(65536))
+            except TimeoutError:
+                held_up.set()
+                client.recv(1)
         client.sendall(b"quick")
 
     def work(tunnel: Tunnel) -> None:
         slow, _ = ask(tunnel, "a.test", port)
         with slow:
             slow.sendall(b"f")
-            time.sleep(0.3)
-            at_first = tunnel.bytes_in
+            assert held_up.wait(5), "bytes pile up for a client that reads none"
             quick, _ = ask(tunnel, "a.test", port)
             with quick:
                 quick.sendall(b"q")
                 assert exactly(quick, 5) == b"quick"
-            time.sleep(0.3)
-            assert tunnel.bytes_in - at_first < 1 << 20, "bytes pile up for a client that reads none"
 
     with serving(flood) as port:
         through(tmp_path, work)
