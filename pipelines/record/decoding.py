@@ -17,6 +17,7 @@ from pipelines.record.heads import Head
 
 PIECE: Final = 1 << 20
 _LINE_MAX: Final = 1 << 16
+_GZIP: Final = zlib.MAX_WBITS | 16
 
 Step = Callable[[bytes], Iterable[bytes]]
 
@@ -36,17 +37,17 @@ class Dechunker:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The content in `data`. Raises UndecodableError on broken framing."""
-        view = memoryview(data)
-        while view and not self.ended:
+        at = 0
+        while at < len(data) and not self.ended:
             if self._left:
-                piece = view[: self._left]
-                view = view[len(piece) :]
+                piece = data[at : at + self._left]
+                at += len(piece)
                 self._left -= len(piece)
-                yield bytes(piece)
+                yield piece
                 continue
-            end = bytes(view[:_LINE_MAX]).find(b"\n") + 1
-            self._line += bytes(view[: end or len(view)])
-            view = view[end or len(view) :]
+            end = data.find(b"\n", at, at + _LINE_MAX) + 1
+            self._line += data[at : end or len(data)]
+            at = end or len(data)
             if len(self._line) > _LINE_MAX:
                 raise UndecodableError("chunk line too long")
             if end:
@@ -55,7 +56,7 @@ class Dechunker:
 
     def _size_line(self, line: bytes) -> None:
         try:
-            self._left = int(line.partition(b";")[0].strip(), 16)
+            self._left = int(line.partition(b";")[0], 16)
         except ValueError:
             raise UndecodableError(f"chunk size {line[:20]!r}") from None
         self._expects = self._after_data if self._left else self._trailer
@@ -73,23 +74,19 @@ class ContentDecoder:
     """The content of one body, from the bytes of its payload: `feed` them, take what comes out."""
 
     def __init__(self, head: Head) -> None:
-        self._chunks = Dechunker() if head.chunked else None
-        self._steps: list[Step] = [self._chunks.feed] if self._chunks else []
+        """Raises UndecodableError for an unknown coding."""
+        self.chunks = Dechunker() if head.chunked else None
+        self._steps: list[Step] = [self.chunks.feed] if self.chunks else []
         self._steps += [_step(coding) for coding in reversed(head.encodings)]
-
-    @property
-    def identity(self) -> bool:
+        self.identity = not self._steps
         """Whether the content is the payload itself."""
-        return not self._steps
-
-    @property
-    def last_chunk_seen(self) -> bool:
-        """Whether a chunked body came to its end."""
-        return self._chunks is not None and self._chunks.ended
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Pieces of content. Raises UndecodableError."""
-        return _through(self._steps, data)
+        try:
+            yield from _through(self._steps, data)
+        except (zlib.error, brotli.error) as error:
+            raise UndecodableError(str(error)) from None
 
 
 def _through(steps: list[Step], data: bytes) -> Iterator[bytes]:
@@ -112,37 +109,26 @@ class _Inflater:
     """gzip (RFC 1952, members may follow one another) or deflate (zlib, or raw as some servers send it)."""
 
     def __init__(self, coding: str) -> None:
-        self._start = b"" if coding == "deflate" else None
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._inflate = None if coding == "deflate" else zlib.decompressobj(_GZIP)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        if self._start is not None:
-            self._start += data
-            if len(self._start) < 2:  # noqa: PLR2004  # a zlib header, RFC 1950 §2.2
-                return
-            data, self._start = self._start, None
-            zlib_header = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS)
         while data:
-            try:
-                yield self._inflate.decompress(data, PIECE)
-            except zlib.error as error:
-                raise UndecodableError(str(error)) from None
+            if self._inflate is None:  # zlib's header begins with 8 in the lower half (RFC 1950 §2.2)
+                zlib_header = data[0] & 15 == zlib.DEFLATED
+                self._inflate = zlib.decompressobj(zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS)
+            yield self._inflate.decompress(data, PIECE)
             data = self._inflate.unconsumed_tail
             if self._inflate.eof and self._inflate.unused_data:
                 data = self._inflate.unused_data
-                self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                self._inflate = zlib.decompressobj(_GZIP)
 
 
 def _brotli() -> Step:
     decoder = brotli.Decompressor()
 
     def feed(data: bytes) -> Iterator[bytes]:
-        try:
-            while piece := decoder.process(data, output_buffer_limit=PIECE):
-                yield piece
-                data = b""
-        except brotli.error as error:
-            raise UndecodableError(str(error)) from None
+        while piece := decoder.process(data, output_buffer_limit=PIECE):
+            yield piece
+            data = b""
 
     return feed

@@ -1,8 +1,6 @@
 """Reading an HTTP/1.1 head (RFC 9112) just far enough to file it: status, fields, body framing.
 
-    HTTP/1.1 206 Partial Content␍␊Content-Type: video/mp4␍␊Content-Range: bytes 7-9/10␍␊␍␊
-
-The bytes themselves are never rewritten; what cannot be read here is simply not known.
+HTTP/1.1 206 Partial Content␍␊Content-Type: video/mp4␍␊Content-Range: bytes 7-9/10␍␊␍␊
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-END: Final = b"\r\n\r\n"
+_STATUS: Final = re.compile(r"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: |$)")
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
 
 
@@ -41,7 +39,7 @@ class Head:
     def encodings(self) -> tuple[str, ...]:
         """Content codings in the order in which they were applied, `identity` left out."""
         stated = (coding.strip().lower() for coding in self.get("content-encoding").split(","))
-        return tuple(coding for coding in stated if coding and coding != "identity")
+        return tuple(coding for coding in stated if coding not in {"", "identity"})
 
     @property
     def length(self) -> int | None:
@@ -52,7 +50,7 @@ class Head:
     @property
     def range_start(self) -> int | None:
         """First byte position that a single-part 206 answer states, else None."""
-        match = _RANGE.fullmatch(self.get("content-range").strip())
+        match = _RANGE.fullmatch(self.get("content-range"))
         return int(match[1]) if match and self.status == 206 else None  # noqa: PLR2004  # RFC 9110 §15.3.7
 
     def has_body(self, method: str) -> bool:
@@ -62,21 +60,13 @@ class Head:
 
 def parse_head(head: bytes) -> Head:
     """Parse a request's or a response's head; malformed lines are skipped, never raised on."""
-    first, *lines = head.partition(END)[0].decode("latin-1").split("\r\n")
-    fields = [(name.strip().lower(), value.strip()) for name, mark, value in map(_split, lines) if mark]
-    return Head(status_of(first), tuple(fields))
-
-
-def status_of(line: str) -> int:
-    """The status code of a status line, 0 when it is none."""
-    match = re.match(r"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: |$)", line)
-    return int(match[1]) if match else 0
+    first, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    status = _STATUS.match(first)
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    fields = tuple((name.strip().lower(), value.strip()) for name, value in pairs)
+    return Head(int(status[1]) if status else 0, fields)
 
 
 def is_response(head: bytes) -> bool:
     """Whether the bytes begin with a status line and end with the head's empty line."""
-    return head.endswith(END) and status_of(head.partition(b"\r\n")[0].decode("latin-1")) > 0
-
-
-def _split(line: str) -> tuple[str, str, str]:
-    return line.partition(":")
+    return head.endswith(b"\r\n\r\n") and parse_head(head).status > 0

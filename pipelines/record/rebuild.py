@@ -7,9 +7,9 @@ arrived): then only so much of the first counts as the second's Content-Range sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,97 +17,64 @@ from warcio.archiveiterator import ArchiveIterator
 
 from evidence.errors import WarcError
 from pipelines.record.decoding import ContentDecoder, UndecodableError
-from pipelines.record.heads import parse_head
-from pipelines.record.index import read_index
+from pipelines.record.heads import Head, parse_head
+from pipelines.record.index import HTTP, read_head, read_index
 
 _READ: Final = 1 << 18
-_HEAD_MAX: Final = 1 << 20
 
 Line = Mapping[str, Any]
 
 
 def write_body(warc: Path, record_id: str, path: Path) -> None:
     """Write the content of one record to `path`. Raises WarcError when it is not there, OSError."""
-    _write(path, content_of(warc, _lines(warc, [record_id])[0]))
+    rebuild_media(warc, [record_id], path)
 
 
 def rebuild_media(warc: Path, record_ids: Sequence[str], path: Path) -> None:
     """Write a media file from its records to `path`; compare its digest then. Raises WarcError, OSError."""
-    lines = _lines(warc, record_ids)
-    contents = (
-        content_of(warc, line) if keep is None else first_bytes(content_of(warc, line), keep)
-        for line, keep in zip(lines, kept(lines), strict=True)
-    )
-    _write(path, chain.from_iterable(contents))
+    by_id = _by_id(warc)
+    missing = [one for one in record_ids if one not in by_id]
+    if missing:
+        raise WarcError(f"{warc.name} has no record {missing[0]}", rule="record-named")
+    lines = [by_id[one] for one in record_ids]
+    with path.open("xb") as out:
+        for line, keep in zip(lines, kept(lines), strict=True):
+            out.writelines(content_of(warc, line, keep))
 
 
 def kept(lines: Sequence[Line]) -> list[int | None]:
     """How many bytes of each record's content count; None: all of it."""
     sizes: list[int | None] = []
-    for number, line in enumerate(lines):
-        after = lines[number + 1] if number + 1 < len(lines) else {}
+    for line, after in zip(lines, [*lines[1:], {}], strict=True):
         resumed = after.get("range_start")
         cut_back = line.get("truncated") and resumed is not None
         sizes.append(max(resumed - line.get("range_start", 0), 0) if cut_back else None)
     return sizes
 
 
-def content_of(warc: Path, line: Line) -> Iterator[bytes]:
-    """The content of a record: of an HTTP message its body without framing and codings, else its block.
+def content_of(warc: Path, line: Line, keep: int | None = None) -> Iterator[bytes]:
+    """The content of a record, or its first `keep` bytes, in pieces.
 
-    A body that does not follow its stated coding comes as it is stored. Raises WarcError, OSError.
+    Of an HTTP message it is the body without framing and codings, else the block. Raises WarcError, OSError.
     """
     with warc.open("rb") as stream:
         stream.seek(line["offset"])
-        record = next(iter(ArchiveIterator(stream, no_record_parse=True)), None)
-        if record is None or record.rec_headers.get_header("WARC-Record-ID") != line["id"]:
-            raise WarcError(f"no record {line['id']}", rule="record-at-offset", offset=line["offset"])
-        if record.rec_type not in {"request", "response"}:
-            yield from _pieces(record.raw_stream)
-            return
-        decoder = ContentDecoder(parse_head(_head(record.raw_stream)))
+        record = next(iter(ArchiveIterator(stream, no_record_parse=True)))
+        raw = record.raw_stream
+        decoder = ContentDecoder(parse_head(read_head(raw)) if record.rec_type in HTTP else Head(0, ()))
+        left = sys.maxsize if keep is None else keep
         try:
-            for piece in _pieces(record.raw_stream):
-                yield from decoder.feed(piece)
+            while left and (data := raw.read(_READ)):
+                for piece in decoder.feed(data):
+                    yield piece[:left]
+                    left -= min(len(piece), left)
         except UndecodableError as error:
             raise WarcError(
                 f"record {line['id']}: {error}", rule="content-coding", offset=line["offset"]
             ) from error
 
 
-def first_bytes(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The first `size` bytes, in pieces."""
-    while size > 0 and (piece := next(pieces, b"")):
-        yield piece[:size]
-        size -= len(piece)
-
-
-def _lines(warc: Path, record_ids: Sequence[str]) -> list[Line]:
-    stat = warc.stat()
-    by_id = _by_id(warc, stat.st_mtime_ns, stat.st_size)
-    missing = [one for one in record_ids if one not in by_id]
-    if missing:
-        raise WarcError(f"{warc.name} has no record {missing[0]}", rule="record-named")
-    return [by_id[one] for one in record_ids]
-
-
-@lru_cache(maxsize=4)
-def _by_id(warc: Path, _changed: int, _size: int) -> dict[str, dict[str, Any]]:
+@lru_cache(maxsize=1)
+def _by_id(warc: Path) -> dict[str, dict[str, Any]]:
+    """A WARC at rest is read once for all files out of it."""
     return {line["id"]: line for line in read_index(warc)}
-
-
-def _head(stream: Any) -> bytes:
-    lines = bytearray()
-    while (line := stream.readline(_HEAD_MAX)) not in {b"", b"\r\n", b"\n"} and len(lines) < _HEAD_MAX:
-        lines += line
-    return bytes(lines)
-
-
-def _pieces(stream: Any) -> Iterator[bytes]:
-    while data := stream.read(_READ):
-        yield data
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    with path.open("xb") as out:
-        out.writelines(pieces)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 import threading
 import uuid
 from collections.abc import Mapping
@@ -22,22 +23,19 @@ from urllib.parse import urlsplit
 
 from evidence.digests import Digests
 from pipelines.record.exchange import Body, BodyState, Exchange
-from pipelines.record.facts import facts_of, pem_chain
 from pipelines.record.heads import is_response, parse_head
-from pipelines.record.index import INDEXED, facts_of_head
-from pipelines.record.records import Content, Headers, RecordFile, RecordRef
+from pipelines.record.records import Headers, RecordFile, RecordRef
 from pipelines.record.spool import BodySpool, SpooledBody, remove_spooled
-from pipelines.record.warcfile import STORED, TEXT, trim_torn_tail
+from pipelines.record.warcfile import STORED, TEXT
 
-__all__ = ["RecordRef", "WarcSink", "trim_torn_tail"]
+__all__ = ["RecordRef", "WarcSink"]
 
 _TEXT_TYPE: Final = re.compile(
     r"text/|application/(?:.*\+)?(?:json|xml|javascript|ecmascript|x-javascript|x-www-form-urlencoded|"
-    r"dash\+xml|x-mpegurl|vnd\.apple\.mpegurl|wasm)|image/svg|font/(?:ttf|otf)|audio/mpegurl"
+    r"x-mpegurl|vnd\.apple\.mpegurl|wasm)|image/svg|font/(?:ttf|otf)|audio/mpegurl"
 )
 _TRUNCATIONS: Final = ("length", "time", "disconnect")
 """WARC 1.1 §5.13: a body's `why` that begins with one of these words gives the header its value."""
-_BINARY: Final = "application/octet-stream"
 
 
 class WarcSink:
@@ -64,40 +62,35 @@ class WarcSink:
         """A place for a body that arrives under `head`; hand its closed form to `write_exchange`."""
         return BodySpool(self.spool_folder, head, content=content, note=note)
 
-    def write_exchange(
-        self, exchange: Exchange, *, keep_spool: bool = False
-    ) -> tuple[RecordRef | None, RecordRef | None]:
+    def write_exchange(self, exchange: Exchange) -> tuple[RecordRef | None, RecordRef | None]:
         """Write response, request and network facts; gives (request, response), None where there was none.
 
-        Spool files of its bodies are removed afterwards, but left to the caller with `keep_spool`.
-        Raises OSError.
+        Spool files of its bodies are removed afterwards. Raises OSError.
         """
         with self._lock:
             response = self._write_response(exchange)
             request = self._write_request(exchange, response)
             beside: Headers = [("WARC-Concurrent-To", ref.id) for ref in [response or request] if ref]
-            chain = self._write_chain(exchange, beside)
-            facts = json.dumps(facts_of(exchange, chain), sort_keys=True, separators=(",", ":"))
-            self._write_beside(exchange, beside, "application/json", facts.encode("ascii"))
+            facts = _network_facts(exchange, self._write_chain(exchange, beside))
+            text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+            self._write_beside(exchange, beside, "application/json", text)
         for body in (exchange.response_body, exchange.request_body):
             if body is not None and body.path is not None:
-                remove_spooled(body.path, keep=keep_spool)
+                remove_spooled(body.path)
         return request, response
 
-    def write_resource(
-        self, name: str, content_type: str, data: bytes | Path, *, sha256: str = ""
-    ) -> RecordRef:
-        """A file of ours: `name` is a URI, or becomes `urn:akashi:<capture>:<name>`. Raises OSError.
-
-        `sha256` of `data`, where the caller has it, spares a reading.
-        """
-        return self._write_made("resource", name, content_type, data, (), sha256)
-
-    def write_conversion(
-        self, name: str, content_type: str, data: bytes | Path, *, of: RecordRef, sha256: str = ""
-    ) -> RecordRef:
-        """A derivative of the record `of`. Raises OSError."""
-        return self._write_made("conversion", name, content_type, data, [("WARC-Refers-To", of.id)], sha256)
+    def write_resource(self, name: str, content_type: str, data: bytes | Path) -> RecordRef:
+        """A file of ours, as `urn:akashi:<capture>:<name>`. Raises OSError."""
+        body = (
+            Body(len(data), data=data)
+            if isinstance(data, bytes)
+            else Body(data.stat(follow_symlinks=False).st_size, path=data)
+        )
+        level = TEXT if _TEXT_TYPE.match(content_type) else STORED
+        uri = f"urn:akashi:{self.capture_id}:{name}"
+        with self._lock:
+            moment = datetime.now(UTC)
+            return self._file.write("resource", uri, content_type, b"", body, moment=moment, level=level)
 
     def close(self) -> Digests:
         """Make the file durable (fsync) and give its digests, taken as it grew. Raises OSError."""
@@ -105,10 +98,16 @@ class WarcSink:
             return self._file.close()
 
     def _write_response(self, exchange: Exchange) -> RecordRef | None:
-        body, network = exchange.response_body, exchange.network
-        if not is_response(exchange.response_head):
-            if exchange.response_head or body.size:
-                self._write_unparsed(exchange)
+        head, body, network = exchange.response_head, exchange.response_body, exchange.network
+        if not is_response(head):
+            if head or body.size:  # bytes that came where a status line was due: kept, but not as a response
+                uri = f"urn:akashi:{self.capture_id}:not-http:{uuid.uuid4()}"
+                self._file.write(
+                    *("resource", uri, "application/octet-stream", head, body),
+                    moment=exchange.started,
+                    level=STORED,
+                    facts={"client": exchange.client},
+                )
             return None
         headers = [("WARC-Protocol", stated) for stated in (network.protocol, network.tls) if stated]
         if network.cipher:
@@ -116,7 +115,7 @@ class WarcSink:
         if body.state in {BodyState.TRUNCATED, BodyState.ABSENT}:
             word = body.why.partition(":")[0]
             headers.append(("WARC-Truncated", word if word in _TRUNCATIONS else "unspecified"))
-        return self._write_message("response", exchange, exchange.response_head, body, headers)
+        return self._write_message("response", exchange, head, body, headers)
 
     def _write_request(self, exchange: Exchange, response: RecordRef | None) -> RecordRef | None:
         if not exchange.request_head:
@@ -126,83 +125,74 @@ class WarcSink:
         return self._write_message("request", exchange, exchange.request_head, body, headers)
 
     def _write_message(
-        self, kind: str, exchange: Exchange, head_bytes: bytes, body: Body, headers: list[tuple[str, str]]
+        self, kind: str, exchange: Exchange, head: bytes, body: Body, headers: list[tuple[str, str]]
     ) -> RecordRef:
-        head = parse_head(head_bytes)
-        content = Content.of(head_bytes, body)
         if exchange.network.ip:
-            headers = [*headers, ("WARC-IP-Address", exchange.network.ip)]
-        facts: dict[str, Any] = {
-            "client": exchange.client,
-            "layer": exchange.layer,
-            "method": exchange.method,
-            **facts_of_head(head),
-            "payload": content.payload_sha256,
-            "state": body.state,
-            **{INDEXED[name]: value for name, value in headers if name in INDEXED},
-        }
+            headers.append(("WARC-IP-Address", exchange.network.ip))
+        facts: dict[str, Any] = {"client": exchange.client, "layer": exchange.layer, "state": body.state}
         if isinstance(body, SpooledBody) and body.content_sha256:
             facts |= {"content": body.content_sha256, "content_size": body.content_size}
-        encoded = bool(head.encodings) and body.state is not BodyState.DECODED
-        level = STORED if body.size and (encoded or not _TEXT_TYPE.match(head.mime)) else TEXT
+        parsed = parse_head(head)
+        encoded = bool(parsed.encodings) and body.state is not BodyState.DECODED
         return self._file.write(
-            kind,
-            exchange.url,
-            f"application/http; msgtype={kind}",
-            content,
+            *(kind, exchange.url, f"application/http; msgtype={kind}", head, body),
             moment=exchange.started,
-            level=level,
+            level=STORED if body.size and (encoded or not _TEXT_TYPE.match(parsed.mime)) else TEXT,
             headers=headers,
             facts=facts,
         )
 
-    def _write_unparsed(self, exchange: Exchange) -> None:
-        """Bytes that came where a status line was due: kept, but not as a response."""
-        self._file.write(
-            "resource",
-            f"urn:akashi:{self.capture_id}:not-http:{uuid.uuid4()}",
-            _BINARY,
-            Content.of(exchange.response_head, exchange.response_body).as_block(),
-            moment=exchange.started,
-            level=STORED,
-            facts={"client": exchange.client},
-        )
-
     def _write_chain(self, exchange: Exchange, beside: Headers) -> str:
-        """The certificates as sent, once per (host, leaf); gives the record's id."""
+        """The certificates as sent, leaf first, once per (host, leaf); gives the record's id."""
         chain = exchange.network.chain
         if not chain:
             return ""
         key = (urlsplit(exchange.url).netloc, hashlib.sha256(chain[0]).hexdigest())
         if key not in self._chains:
-            ref = self._write_beside(exchange, beside, "application/pem-certificate-chain", pem_chain(chain))
+            pem = "".join(map(ssl.DER_cert_to_PEM_cert, chain))  # RFC 8555 §9.1
+            ref = self._write_beside(exchange, beside, "application/pem-certificate-chain", pem)
             self._chains[key] = ref.id
         return self._chains[key]
 
-    def _write_beside(self, exchange: Exchange, beside: Headers, content_type: str, data: bytes) -> RecordRef:
+    def _write_beside(self, exchange: Exchange, beside: Headers, content_type: str, text: str) -> RecordRef:
         return self._file.write(
-            "metadata",
-            exchange.url,
-            content_type,
-            Content.of_bytes(data),
+            *("metadata", exchange.url, content_type, text.encode("ascii"), Body(0)),
             moment=exchange.started,
             level=TEXT,
             headers=beside,
             facts={"client": exchange.client},
         )
 
-    def _write_made(
-        self, kind: str, name: str, content_type: str, data: bytes | Path, headers: Headers, sha256: str
-    ) -> RecordRef:
-        uri = name if ":" in name else f"urn:akashi:{self.capture_id}:{name}"
-        if isinstance(data, Path):
-            body = Body(data.stat(follow_symlinks=False).st_size, path=data)
-            content = Content(b"", body, sha256) if sha256 else Content.of(b"", body).as_block()
-        else:
-            content = Content.of_bytes(data)
-        level = TEXT if _TEXT_TYPE.match(content_type) else STORED
-        with self._lock:
-            moment = datetime.now(UTC)
-            return self._file.write(
-                kind, uri, content_type, content, moment=moment, level=level, headers=headers
-            )
+
+def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:
+    """What is known of the connection and of both bodies (docs/formats/warc.md shows it)."""
+    network = exchange.network
+    facts: dict[str, Any] = {
+        "body": _body_facts(exchange.response_body),
+        "client": exchange.client,
+        "dns": list(network.dns),
+        "error": exchange.error,
+        "ip": network.ip,
+        "layer": exchange.layer,
+        "method": exchange.method,
+        "port": network.port,
+        "protocol": network.protocol,
+        "started": exchange.started.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "tls": network.tls,
+        "url": exchange.url,
+    }
+    if exchange.request_body is not None:
+        facts["request_body"] = _body_facts(exchange.request_body)
+    if network.cipher:
+        facts["cipher"] = network.cipher
+    if network.chain:
+        facts["chain"] = [hashlib.sha256(certificate).hexdigest() for certificate in network.chain]
+        facts["chain_record"] = chain_record
+    return facts
+
+
+def _body_facts(body: Body) -> dict[str, Any]:
+    stated: dict[str, Any] = {"size": body.size, "state": body.state, "why": body.why}
+    if isinstance(body, SpooledBody) and body.content_sha256:
+        stated["content"] = {"sha256": body.content_sha256, "size": body.content_size}
+    return stated

@@ -2,7 +2,7 @@
 
     <folder>/<32 hex>.body     the payload's bytes so far, as received
     <folder>/<32 hex>.json     the note of its exchange: {client, url, method, started, request_head,
-                               response_head, network…}, heads in Latin-1; what `salvage` reads after kill -9
+                               response_head, ip}, heads in Latin-1; what `salvage` reads after kill -9
 
 Every digest that the WARC needs is taken while the bytes pass, so no body is read again to be hashed.
 """
@@ -22,15 +22,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pipelines.record.decoding import ContentDecoder, UndecodableError
-from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
+from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.heads import parse_head
 
 MEMORY: Final = 1 << 20
 """Bytes of one body that are held in memory before it goes to its file."""
 _BATCH: Final = 1 << 18
 """Bytes gathered before they are hashed and written: sockets give 16 KiB at a time."""
-
-
 _NOTE_MAX: Final = 4 << 20
 _KILLED: Final = "disconnect: the recording process was killed"
 
@@ -46,12 +44,10 @@ class SpooledBody(Body):
     content_sha256: str = ""
     """Of the body without chunk framing and content codings; empty when not asked for or not decodable."""
     content_size: int = 0
-    complete: bool = False
-    """Whether the body's own framing (length or last chunk) says that it arrived whole."""
 
 
 class BodySpool:
-    """Takes one body as it arrives: `write` each piece, then `close` it, or `discard` it."""
+    """Takes one body as it arrives: `write` each piece, then `close` it."""
 
     def __init__(
         self,
@@ -63,24 +59,24 @@ class BodySpool:
         memory: int = MEMORY,
     ) -> None:
         """Spool into `folder`; `content` also digests the decoded body; `note` lies beside the file."""
-        self._memory = memory
-        self._folder = folder
-        self._head = head
-        self._note = note
+        self._folder, self._head, self._note, self._memory = folder, head, note, memory
         self._payload = hashlib.sha256()
         self._block = hashlib.sha256(head)
+        self._content = hashlib.sha256()
+        self._content_size = 0
         self._batch = memoryview(bytearray(_BATCH))
         self._filled = 0
         self._held = bytearray()
         self._file: BinaryIO | None = None
-        self.path: Path | None = None
+        self._path: Path | None = None
         self._written = 0
         self._parsed = parse_head(head)
         self._decoder: ContentDecoder | None = None
-        self._content = hashlib.sha256()
-        self._content_size = 0
         if content or self._parsed.chunked:
-            self._start_decoding()
+            try:
+                self._decoder = ContentDecoder(self._parsed)
+            except UndecodableError:
+                self._decoder = None
 
     @property
     def size(self) -> int:
@@ -92,7 +88,7 @@ class BodySpool:
         """Whether the head's framing says that the body is whole; False where only the close can tell."""
         if self._parsed.chunked:
             self._flush()
-            return self._decoder is not None and self._decoder.last_chunk_seen
+            return bool(self._decoder and self._decoder.chunks and self._decoder.chunks.ended)
         return self._parsed.length is not None and self.size >= self._parsed.length
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -108,19 +104,18 @@ class BodySpool:
 
     def close(self, state: BodyState = BodyState.AS_RECEIVED, why: str = "") -> SpooledBody:
         """The body at rest; `why` is required for every state but as-received."""
-        complete = self.complete
         self._flush()
         if self._file is not None:
             self._file.close()
-        payload = self._payload.hexdigest()
-        content, content_size = "", 0
-        if self._decoder is not None:
-            content_size = self._written if self._decoder.identity else self._content_size
-            content = payload if self._decoder.identity else self._content.hexdigest()
+        payload, content, content_size = self._payload.hexdigest(), "", 0
+        if self._decoder is not None and self._decoder.identity:
+            content, content_size = payload, self._written
+        elif self._decoder is not None:
+            content, content_size = self._content.hexdigest(), self._content_size
         return SpooledBody(
             size=self._written,
-            data=bytes(self._held) if self.path is None else None,
-            path=self.path,
+            data=None if self._path else bytes(self._held),
+            path=self._path,
             state=state,
             why=why,
             head=self._head,
@@ -128,39 +123,25 @@ class BodySpool:
             payload_sha256=payload,
             content_sha256=content,
             content_size=content_size,
-            complete=complete,
         )
 
-    def discard(self) -> None:
-        """Give the bytes up and remove the file."""
-        if self._file is not None:
-            self._file.close()
-        if self.path is not None:
-            remove_spooled(self.path)
-
-    def _start_decoding(self) -> None:
-        try:
-            self._decoder = ContentDecoder(self._parsed)
-        except UndecodableError:
-            self._decoder = None
-
     def _flush(self) -> None:
-        if not self._filled:
-            return
         batch, self._filled = self._batch[: self._filled], 0
         self._payload.update(batch)
         self._block.update(batch)
         if self._decoder is not None and not self._decoder.identity:
             self._decode(self._decoder, bytes(batch))
         self._written += len(batch)
-        if self._file is None and self._written <= self._memory:
-            self._held += batch
-            return
-        if self._file is None:
-            self._file = self._open()
+        if self._file is None and self._written > self._memory:
+            self._path = self._folder / f"{uuid.uuid4().hex}.body"
+            self._path.with_suffix(".json").write_text(json.dumps(self._note), "utf-8")
+            self._file = self._path.open("xb", buffering=0)
             self._file.write(self._held)
-            self._held = bytearray()
-        self._file.write(batch)
+            self._held.clear()
+        if self._file is None:
+            self._held += batch
+        else:
+            self._file.write(batch)
 
     def _decode(self, decoder: ContentDecoder, data: bytes) -> None:
         try:
@@ -169,12 +150,6 @@ class BodySpool:
                 self._content_size += len(piece)
         except UndecodableError:
             self._decoder = None
-
-    def _open(self) -> BinaryIO:
-        self.path = self._folder / f"{uuid.uuid4().hex}.body"
-        if self._note is not None:
-            self.path.with_suffix(".json").write_text(json.dumps(self._note), "utf-8")
-        return self.path.open("xb", buffering=0)
 
 
 def note_of(
@@ -205,46 +180,40 @@ def salvage(folder: Path) -> Iterator[Exchange]:
     What has no note that can be read is left where it is. Raises OSError.
     """
     for path in sorted(folder.glob("*.body")):
-        note_path = path.with_suffix(".json")
         size = path.stat(follow_symlinks=False).st_size
-        if size == 0 or not note_path.exists():
+        if size == 0 or not path.with_suffix(".json").exists():
             continue
-        with open_spooled(note_path) as stream:
-            note = stream.read(_NOTE_MAX)
+        with open_spooled(path.with_suffix(".json")) as stream:
+            text = stream.read(_NOTE_MAX)
         try:
-            yield _cut_short(json.loads(note), Body(size, path=path, state=BodyState.TRUNCATED, why=_KILLED))
+            note = json.loads(text)
+            exchange = Exchange(
+                client=note["client"],
+                url=note["url"],
+                method=note["method"],
+                started=datetime.fromisoformat(note["started"]),
+                request_head=note["request_head"].encode("latin-1"),
+                response_head=note["response_head"].encode("latin-1"),
+                response_body=Body(size, path=path, state=BodyState.TRUNCATED, why=_KILLED),
+                network=Network(ip=note["ip"]),
+                error=_KILLED,
+            )
         except (ValueError, KeyError, TypeError):
             continue
-
-
-def _cut_short(note: Mapping[str, Any], body: Body) -> Exchange:
-    return Exchange(
-        client=note["client"],
-        url=note["url"],
-        method=note["method"],
-        started=datetime.fromisoformat(note["started"]),
-        request_head=note["request_head"].encode("latin-1"),
-        response_head=note["response_head"].encode("latin-1"),
-        response_body=body,
-        layer=Layer.H1_BYTES,
-        network=Network(ip=note["ip"]),
-        error=_KILLED,
-    )
+        yield exchange
 
 
 def open_spooled(path: Path) -> BinaryIO:
     """Open a file that a child may have written: never through a link, and only a plain file. Raises OSError."""
-    stream = os.fdopen(
-        os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0
-    )
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    stream = os.fdopen(os.open(path, flags), "rb", buffering=0)
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise OSError(errno.EINVAL, "not a plain file", str(path))
     return stream
 
 
-def remove_spooled(path: Path, *, keep: bool = False) -> None:
-    """Remove a spool file and its note; with `keep` the note alone, since its exchange is written."""
+def remove_spooled(path: Path) -> None:
+    """Remove a spool file and its note."""
     path.with_suffix(".json").unlink(missing_ok=True)
-    if not keep:
-        path.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)

@@ -14,8 +14,10 @@ import io
 import re
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
+from pipelines.connections import Connection
 from pipelines.record.exchange import Network
 from pipelines.record.recording import Recorder, Recording
 
@@ -23,21 +25,8 @@ _READ_BUFFER: Final = 1 << 16
 _REPR: Final = re.compile(r"<[^<>]*>:? ?")
 
 
-class Peer(Protocol):
-    """What the address guard knows of the peer of one of our local ports."""
-
-    @property
-    def ip(self) -> str: ...  # noqa: D102
-
-    @property
-    def port(self) -> int: ...  # noqa: D102
-
-    @property
-    def dns(self) -> tuple[str, ...]: ...  # noqa: D102
-
-
-PeerOf = Callable[[int], Peer | None]
-"""Maps a local port to the peer behind the tunnel; None where there is no tunnel."""
+PeerOf = Callable[[int], Connection | None]
+"""Maps a local port to the connection behind the tunnel; None where there is none."""
 
 
 class _TeeFile(io.RawIOBase):
@@ -131,26 +120,19 @@ def network_of(sock: Any, peer_of: PeerOf) -> Network:
     """The facts of a connected socket; the peer as the tunnel's log names it, else as the socket does."""
     peer = peer_of(sock.getsockname()[1])
     ip, port = (peer.ip, peer.port) if peer else sock.getpeername()[:2]
-    dns = peer.dns if peer else ()
+    network = Network(ip=ip, port=port, protocol="http/1.1", dns=peer.dns if peer else ())
     if not isinstance(sock, ssl.SSLSocket):
-        return Network(ip=ip, port=port, protocol="http/1.1", dns=tuple(dns))
+        return network
     name, version, _ = sock.cipher() or ("", "", 0)
-    tls = (sock.version() or "").replace("TLSv", "tls/")
-    return Network(
-        ip=ip,
-        port=port,
+    # As the server sent them; public as get_unverified_chain from Python 3.13 on.
+    chain = sock._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]  # noqa: SLF001
+    return replace(
+        network,
         protocol=sock.selected_alpn_protocol() or "http/1.1",
-        tls=tls,
+        tls=(sock.version() or "").replace("TLSv", "tls/"),
         cipher=name if version == "TLSv1.3" else "",
-        chain=_chain(sock),
-        dns=tuple(dns),
+        chain=tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain),
     )
-
-
-def _chain(sock: ssl.SSLSocket) -> tuple[bytes, ...]:
-    """The certificates as the server sent them, leaf first (public as get_unverified_chain from 3.13 on)."""
-    unverified = sock._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
-    return tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in unverified or ())
 
 
 def _origin(connection: Any) -> str:

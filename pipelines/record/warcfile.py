@@ -15,7 +15,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -26,6 +25,7 @@ from evidence.digests import Digester, Digests
 _BLOCK: Final = 65535
 _READ: Final = 4 * _BLOCK
 """Bytes moved at a time: whole stored blocks, small enough to stay in the processor's cache."""
+_GZIP: Final = zlib.MAX_WBITS | 16
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK: Final = b"\x01\x00\x00\xff\xff"
 STORED: Final = 0
@@ -50,13 +50,10 @@ class WarcFile:
             self._digester.update(data)
         self.offset += len(data)
 
-    def flush(self) -> None:
-        """Nothing is buffered; warcio asks all the same."""
-
     def truncate(self, offset: int) -> None:
         """Drop what a failed record left behind `offset`. The digests then need a second reading."""
         self._raw.truncate(offset)
-        self._digester = None if self.offset != offset else self._digester
+        self._digester = None
         self.offset = offset
 
     def close(self) -> Digests | None:
@@ -71,9 +68,8 @@ class GzipMember:
 
     def __init__(self, out: WarcFile, level: int) -> None:
         self._out = out
-        self._compress = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS | 16) if level else None
-        self._crc = 0
-        self._size = 0
+        self._compress = zlib.compressobj(level, zlib.DEFLATED, _GZIP) if level else None
+        self._crc = self._size = 0
         if not level:
             out.write(_GZIP_HEADER)
 
@@ -99,83 +95,49 @@ class GzipMember:
             self._out.write(_LAST_BLOCK + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF))
 
 
-class Block:
-    """A record's block as one stream: a head in memory, then a body in memory or in its spool file."""
-
-    def __init__(self, head: bytes, body: bytes | BinaryIO | None) -> None:
-        self._parts: list[BinaryIO] = [BytesIO(head)]
-        if body:
-            self._parts.append(BytesIO(body) if isinstance(body, bytes) else body)
-        self.given = 0
-        """Bytes read so far."""
-
-    def read(self, size: int) -> bytes:
-        """The next bytes; empty at the end."""
-        while self._parts:
-            if data := self._parts[0].read(size):
-                self.given += len(data)
-                return data
-            self._parts.pop(0).close()
-        return b""
-
-    def close(self) -> None:
-        """Close what is still open."""
-        while self._parts:
-            self._parts.pop().close()
-
-
 class RecordWriter(WARCWriter):  # type: ignore[misc]  # warcio has no types
     """WARC/1.1 records by warcio, each one gzip member at the level given; digests must be there already."""
 
     def __init__(self, out: WarcFile) -> None:
         super().__init__(out, gzip=False, warc_version="1.1")
 
-    def write(self, record: Any, block: Block, length: int, level: int) -> None:
-        """Write `record` with `block` as its content. Raises OSError, also if that is not `length` bytes."""
-        record.raw_stream, record.length, record.payload_length = block, length, length
-        try:
-            self._write_warc_record(GzipMember(self.out, level), record)
-            if block.given != length:
-                raise OSError(f"a body of {length} bytes was {block.given} bytes when it was written")
-        finally:
-            block.close()
+    def write(self, record: Any, head: bytes, body: BinaryIO, length: int, level: int) -> None:
+        """Write `record` with `head` and `body` as its block. Raises OSError, also if that is not `length` bytes."""
+        record.raw_stream, record.length, record.payload_length = (head, body, length), length, length
+        self._write_warc_record(GzipMember(self.out, level), record)
 
     def ensure_digest(self, record: Any, block: bool = True, payload: bool = True) -> None:
         """Nothing: the sink sets digests that were taken in flight, in hexadecimal."""
 
     @staticmethod
-    def _iter_stream(stream: Block) -> Iterator[bytes]:
-        while data := stream.read(_READ):
+    def _iter_stream(stream: tuple[bytes, BinaryIO, int]) -> Iterator[bytes]:
+        head, body, length = stream
+        given = len(head)
+        yield head
+        while data := body.read(_READ):
+            given += len(data)
             yield data
+        if given != length:
+            raise OSError(f"a body of {length} bytes was {given} bytes when it was written")
 
 
 def trim_torn_tail(path: Path) -> int:
     """Cut a WARC that a killed process left back to its last whole gzip member; gives the bytes cut off.
 
-    Constant memory. Raises OSError.
+    A member is whole when its CRC and size are right. Constant memory. Raises OSError.
     """
-    whole = whole_members(path)
-    torn = path.stat().st_size - whole
-    if torn:
-        os.truncate(path, whole)
-    return torn
-
-
-def whole_members(path: Path) -> int:
-    """The offset at which the last whole gzip member of a file ends (its CRC and size are right)."""
     whole = offset = 0
-    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    with path.open("rb") as stream:
-        while data := stream.read(_READ):
-            while data:
-                try:
+    inflate = zlib.decompressobj(_GZIP)
+    with path.open("r+b") as stream:
+        try:
+            while data := stream.read(_READ):
+                while data:
                     inflate.decompress(data, _READ)
-                except zlib.error:
-                    return whole
-                left = inflate.unconsumed_tail or inflate.unused_data
-                offset += len(data) - len(left)
-                data = left
-                if inflate.eof:
-                    whole = offset
-                    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    return whole
+                    left = inflate.unconsumed_tail or inflate.unused_data
+                    offset += len(data) - len(left)
+                    data = left
+                    if inflate.eof:
+                        whole, inflate = offset, zlib.decompressobj(_GZIP)
+        except zlib.error:
+            pass  # torn here
+        return stream.seek(0, os.SEEK_END) - stream.truncate(whole)

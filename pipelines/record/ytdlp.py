@@ -23,7 +23,7 @@ from pipelines.children import ChildResult, Limits, make_workdir, python_argv, r
 from pipelines.guard import Tunnel
 from pipelines.record.sink import WarcSink
 from pipelines.record.ytdlp_inbox import Inbox, MediaFile, Progress, VideoRecord
-from pipelines.record.ytdlp_job import Job
+from pipelines.record.ytdlp_wire import Job
 from storage.settings import Settings
 
 __all__ = ["MediaFile", "Progress", "VideoRecord", "record_video"]

@@ -2,9 +2,9 @@
 
     python -m pipelines.record.ytdlp_child  <job.json  >events.jsonl
 
-stdin, one JSON object: pipelines/record/ytdlp_job.py. stdout, one JSON object a line:
+stdin, one JSON object: `Job` of pipelines/record/ytdlp_wire.py. stdout, one JSON object a line:
 
-    {"event": "connection", …}, {"event": "exchange", "number": 0, …}     pipelines/record/ytdlp_wire.py
+    {"event": "exchange", "number": 0, "exchange": {…}}     pipelines/record/ytdlp_wire.py
     {"event": "progress", "text": "22 mp4", "done": 65536, "total": 102400}
     {"event": "file", "name": "1-22.mp4", "format_id": "22", "how": "https", "exchanges": [4, 10]}
     {"event": "resource", "name": "info.json", "text": "…"}
@@ -24,7 +24,7 @@ import signal
 import sys
 from typing import Any, Final
 
-from pipelines.record.ytdlp_job import Job
+from pipelines.record.ytdlp_wire import Job, encode
 
 _NOT_NEEDED: Final = ("curl_cffi", "mutagen", "websockets", "secretstorage")
 """What yt-dlp would import for things that we do not let it do: impersonation, tags, sockets, browsers' cookies."""
@@ -32,35 +32,31 @@ _GARBAGE: Final = 100_000
 """Objects made before garbage is looked for: what yt-dlp imports is none, and looking costs 0.05 s."""
 
 
-def main() -> int:
-    """Run the job on stdin; 0 when it came to an end, whatever it brought."""
+def main() -> None:
+    """Run the job on stdin."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever prints must not disturb the events
 
     def tell(event: str, **facts: Any) -> None:
-        out.write(json.dumps({"event": event, **facts}, ensure_ascii=True) + "\n")
+        out.write(encode({"event": event, **facts}))
 
     job = Job(**json.load(sys.stdin))
     if job.ca_file:
         os.environ["SSL_CERT_FILE"] = job.ca_file
-    for optional in () if job.client_emulation else _NOT_NEEDED:
+    for optional in _NOT_NEEDED:
         sys.modules[optional] = None  # type: ignore[assignment]  # yt-dlp goes on without
     gc.set_threshold(_GARBAGE)
-    from pipelines.record.recording import Stopped, StopSignal  # noqa: PLC0415
     from pipelines.record.ytdlp_run import Run  # noqa: PLC0415  # after the settings above, which it reads
-    from pipelines.record.ytdlp_taps import refuse_other_programs  # noqa: PLC0415
-    from pipelines.record.ytdlp_urls import skip_hopeless_patterns  # noqa: PLC0415
 
-    refuse_other_programs()
-    skip_hopeless_patterns()
-    try:
-        stop = StopSignal()
-        signal.signal(signal.SIGTERM, stop.received)
-        Run(job, tell, stop).run()
-    except Stopped:
-        return 128 + signal.SIGTERM
-    return 0
+    signal.signal(signal.SIGTERM, _stop)
+    Run(job, tell).run()
+
+
+def _stop(*_: object) -> None:
+    """End on SIGTERM through every `finally`, once; a body that this interrupts is salvaged from its spool."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,29 +7,23 @@ the forms below, files are plain files in its own folder, a line that is no even
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from evidence.reasons import Reason
-from pipelines.record.exchange import Exchange, Missing, Network
-from pipelines.record.heads import parse_head
+from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
-from pipelines.record.media import Tied, media_type, same_ends, tie
+from pipelines.record.media import media_type, tie
 from pipelines.record.sink import WarcSink
-from pipelines.record.spool import SpooledBody, remove_spooled, salvage
-from pipelines.record.ytdlp_wire import CLIENT, decode_connection, decode_exchange
+from pipelines.record.spool import salvage
+from pipelines.record.ytdlp_wire import CLIENT, decode_exchange
 
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
 _RESOURCE: Final = re.compile(r"(?:info(?:-[0-9]+)?|yt-dlp-options)\.json|yt-dlp\.log")
-
-_LARGE: Final = 16 << 20
-"""Bytes of a body that may be a whole file: kept until that is known, instead of hashing the file again."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, bytes so far, bytes in all or 0)."""
@@ -70,11 +64,8 @@ class Inbox:
         self._sink, self._workdir, self._on_progress = sink, workdir, on_progress
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="video-sink")
         self._written: list[Future[None]] = []
-        self._networks: dict[int, Network] = {}
         self._responses: dict[int, str] = {}
         """Record ids of the answers by the exchange's number."""
-        self._kept: dict[int, SpooledBody] = {}
-        """Large bodies whose spools outlive their writing, in case one is the file."""
         self._files: list[dict[str, Any]] = []
         self._video = VideoRecord()
         self._broken = False
@@ -89,19 +80,15 @@ class Inbox:
             self._take(json.loads(line))
         except (ValueError, KeyError, TypeError) as error:
             self._broken = True
-            self._video.reasons.append(
-                Reason("video-failed", f"the downloader spoke nonsense: {type(error).__name__} {error}")
-            )
+            why = f"the downloader spoke nonsense: {type(error).__name__} {error}"
+            self._video.reasons.append(Reason("video-failed", why))
 
     def _take(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "progress":
                 self._on_progress(event["text"], event["done"], event["total"])
-            case "connection":
-                self._networks[event["number"]] = decode_connection(event)
             case "exchange":
-                network = self._networks[event["connection"]]
-                exchange = decode_exchange(event, network, self._workdir / "spool")
+                exchange = decode_exchange(event["exchange"], self._workdir / "spool")
                 self._written.append(self._writer.submit(self._write, event["number"], exchange))
             case "resource":
                 name, data = _known(_RESOURCE, event["name"]), event["text"].encode("utf-8", "replace")
@@ -125,23 +112,14 @@ class Inbox:
         for exchange in salvage(self._workdir / "spool"):
             self._sink.write_exchange(exchange)
             self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
-        try:
-            lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
-            self._video.files += [self._file(event, lines) for event in self._files]
-        finally:
-            for body in self._kept.values():
-                if body.path is not None:
-                    remove_spooled(body.path)
+        lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
+        self._video.files += [self._file(event, lines) for event in self._files]
         return self._video
 
     def _write(self, number: int, exchange: Exchange) -> None:
-        body = exchange.response_body
-        keep = isinstance(body, SpooledBody) and body.path is not None and body.size >= _LARGE
-        _, response = self._sink.write_exchange(exchange, keep_spool=keep)
+        _, response = self._sink.write_exchange(exchange)
         if response is not None:
             self._responses[number] = response.id
-        if keep and isinstance(body, SpooledBody):
-            self._kept[number] = body
 
     def _keep(self, name: str, data: bytes) -> None:
         kind = "application/json" if name.endswith(".json") else "text/plain; charset=utf-8"
@@ -149,54 +127,17 @@ class Inbox:
 
     def _file(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> MediaFile:
         path = self._workdir / "files" / event["name"]
-        numbers = range(*event["exchanges"])
-        whole = next((number for number in reversed(numbers) if self._is_whole(number, path)), None)
-        if whole is not None:
-            body = self._kept.pop(whole)
-            tied = Tied(body.payload_sha256, body.size, (self._responses[whole],), ranges=True)
-            if body.path is not None:
-                self._take_place(body.path.name, path.name)
-        else:
-            answers = [lines[self._responses[number]] for number in numbers if number in self._responses]
-            tied = tie(path, self._sink.path, answers)
-        return self._media_file(path, tied, event)
-
-    def _take_place(self, spooled: str, name: str) -> None:
-        """Rename a spool file to a media file, within the child's own two folders and never through a link."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        spool = os.open(self._workdir / "spool", flags)
-        try:
-            files = os.open(self._workdir / "files", flags)
-            try:
-                os.rename(spooled, name, src_dir_fd=spool, dst_dir_fd=files)
-            finally:
-                os.close(files)
-        finally:
-            os.close(spool)
-
-    def _is_whole(self, number: int, path: Path) -> bool:
-        """Whether the body of an exchange can take the place of the file at `path`."""
-        body = self._kept.get(number)
-        return (
-            body is not None
-            and body.path is not None
-            and number in self._responses
-            and body.complete
-            and body.content_sha256 == body.payload_sha256
-            and parse_head(body.head).status == HTTPStatus.OK
-            and same_ends(body.path, path)
-        )
-
-    def _media_file(self, path: Path, tied: Tied, event: dict[str, Any]) -> MediaFile:
+        first, end = event["exchanges"]
+        answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
+        tied = tie(path, self._sink.path, answers)
         kind, records = media_type(path), tied.records
         role = "original" if tied.ranges else "assembled"
         how = f"{event['how']}, {len(records)} recorded answers"
         if not records:
-            ref = self._sink.write_resource(f"media/{path.name}", kind, path, sha256=tied.sha256)
-            records, role, how = (ref.id,), "", f"{event['how']}, the file itself"
-            self._video.reasons.append(
-                Reason("video-not-recorded", f"{path.name} is not the bytes of recorded answers")
-            )
+            records = (self._sink.write_resource(f"media/{path.name}", kind, path).id,)
+            role, how = "", f"{event['how']}, the file itself"
+            why = f"{path.name} is not the bytes of recorded answers"
+            self._video.reasons.append(Reason("video-not-recorded", why))
         return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +16,12 @@ from yt_dlp.utils import YoutubeDLError
 from yt_dlp.version import __version__ as ytdlp_version
 
 from pipelines.connections import lookup
-from pipelines.record.exchange import Exchange, Network
-from pipelines.record.recording import Recorder, StopSignal
+from pipelines.record.exchange import Exchange
+from pipelines.record.recording import Recorder
 from pipelines.record.ytdlp_errors import reason_of
-from pipelines.record.ytdlp_formats import choose_formats, needs_other_program
-from pipelines.record.ytdlp_job import Job
-from pipelines.record.ytdlp_taps import NotRecordedError, RecordingYoutubeDL
-from pipelines.record.ytdlp_wire import encode_connection, encode_exchange
-from pipelines.record.ytdlp_words import Log, facts_of_info
+from pipelines.record.ytdlp_formats import choose_formats
+from pipelines.record.ytdlp_taps import NotRecordedError, RecordingYoutubeDL, refuse_other_programs
+from pipelines.record.ytdlp_wire import Job
 
 _ENTRIES: Final = 4
 """Videos of one post that are taken; the others are named as missing."""
@@ -32,7 +30,14 @@ _TEXT_MAX: Final = 4 << 20
 """Characters of one resource: a line to the parent has its limit."""
 _PROGRESS_SECONDS: Final = 0.25
 _DOWNLOAD_ERRORS: Final = (YoutubeDLError, NotRecordedError, OSError)
-_NOT_IN_OPTIONS: Final = frozenset({"logger", "progress_hooks", "format", "proxy", "paths"})
+_LOG_MAX: Final = 1 << 20
+_FACTS: Final = (
+    "id", "title", "description", "uploader", "uploader_id", "uploader_url", "channel", "channel_id",
+    "channel_url", "timestamp", "upload_date", "duration", "view_count", "like_count", "comment_count",
+    "repost_count", "webpage_url", "original_url", "extractor", "extractor_key", "availability",
+    "live_status", "tags",
+)  # fmt: skip
+"""What of yt-dlp's understanding the manifest states."""
 
 
 def options_of(job: Job) -> dict[str, Any]:
@@ -44,7 +49,6 @@ def options_of(job: Job) -> dict[str, Any]:
         "extractor_retries": 1,
         "file_access_retries": 0,
         "fixup": "never",
-        "format": lambda context: iter(choose_formats(context["formats"])),
         "fragment_retries": 3,
         "geo_bypass": False,
         "hls_prefer_native": True,
@@ -52,7 +56,6 @@ def options_of(job: Job) -> dict[str, Any]:
         "noplaylist": True,
         "noprogress": True,
         "playlist_items": f"1:{_ENTRIES}",
-        "proxy": job.proxy,
         "quiet": False,
         "retries": 3,
         "skip_unavailable_fragments": False,
@@ -62,30 +65,46 @@ def options_of(job: Job) -> dict[str, Any]:
     }
 
 
+class Log:
+    """What yt-dlp says, in the interface that it wants; the first MiB is kept."""
+
+    def __init__(self) -> None:
+        self.text = self.last = ""
+
+    def debug(self, line: str) -> None:
+        """Take a line of any kind."""
+        self.last = line.strip() or self.last
+        if len(self.text) + len(line) < _LOG_MAX:
+            self.text += line + "\n"
+
+    info = warning = error = debug
+
+
 class Run:
     """One run."""
 
-    def __init__(self, job: Job, tell: Callable[..., None], stop: StopSignal) -> None:
-        self._job = job
-        self._say = tell
-        self._stop = stop
+    def __init__(self, job: Job, tell: Callable[..., None]) -> None:
+        self._job, self._tell = job, tell
         folder = Path(job.folder)
         self._files, spool = folder / "files", folder / "spool"
         for path in (self._files, spool):
             path.mkdir()
-        log = Path(job.connections)
-        self._recorder = Recorder(spool, self._give, stop)
-        self._connections: dict[int, Network] = {}
-        self._exchanges = 0
-        self._downloaded = 0
+        self._recorder = Recorder(spool, self._give)
+        self._exchanges = self._downloaded = 0
         self._log = Log()
         self._told = 0.0
         self._infos: list[dict[str, Any]] = []
         self._options = options_of(job)
+        refuse_other_programs()
+        own = {
+            "format": lambda context: iter(choose_formats(context["formats"])),
+            "logger": self._log,
+            "progress_hooks": [self._progress],
+            "proxy": job.proxy,
+        }
+        log = Path(job.connections)
         self._ydl = RecordingYoutubeDL(
-            {**self._options, "logger": self._log, "progress_hooks": [self._progress]},
-            self._recorder,
-            lambda port: lookup(log, port) if job.proxy else None,
+            {**self._options, **own}, self._recorder, lambda port: lookup(log, port)
         )
 
     def run(self) -> None:
@@ -103,13 +122,8 @@ class Run:
             for code, detail in failures if self._downloaded else failures[:1]:
                 self._tell("reason", code=code, detail=detail)
         finally:
-            self._stop.hold()
             self._recorder.end_all()
             self._finish()
-
-    def _tell(self, event: str, **facts: Any) -> None:
-        with self._stop:  # half a line would be none
-            self._say(event, **facts)
 
     def _one(self, url: str) -> list[tuple[str, str]]:
         """Download the videos of one URL; gives the reasons why not all came."""
@@ -121,24 +135,21 @@ class Run:
         finally:
             self._recorder.end_all()
         reasons: list[tuple[str, str]] = []
-        entries = list(self._entries(info or {}))
-        for entry in entries:
+        for entry in self._entries(info or {"entries": []}):
             self._infos.append(entry)
             for chosen in choose_formats(entry.get("formats") or [entry]):
                 reasons += self._download({**entry, **chosen})
         return reasons or ([] if self._downloaded else [("no-video", f"yt-dlp found no video at {url}")])
 
-    def _entries(self, info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        if info.get("_type", "video") == "video":
-            if info:
-                yield info
-            return
-        entries = [entry for entry in info.get("entries") or [] if entry]
-        yield from entries
-        count = info.get("playlist_count") or len(entries)
-        if count > len(entries):
-            why = f"{count - len(entries)} more videos of a list; the first {len(entries)} were taken"
+    def _entries(self, info: dict[str, Any]) -> list[dict[str, Any]]:
+        if "entries" not in info:
+            return [info]
+        entries = [entry for entry in info["entries"] if entry]
+        more = (info.get("playlist_count") or 0) - len(entries)
+        if more > 0:
+            why = f"{more} more videos of a list; the first {len(entries)} were taken"
             self._tell("missing", url=info.get("webpage_url") or self._job.url, why=why)
+        return entries
 
     def _download(self, info: dict[str, Any]) -> list[tuple[str, str]]:
         """Download one format; gives the reason why it did not come."""
@@ -147,8 +158,6 @@ class Run:
         first = self._exchanges
         self._recorder.allowed = self._job.max_bytes
         try:
-            if needs_other_program(info):
-                raise NotRecordedError(f"{info.get('protocol')} needs a program that is not recorded")
             done, _ = self._ydl.dl(str(path), info)
         except _DOWNLOAD_ERRORS as error:
             return [reason_of(error)]
@@ -168,11 +177,7 @@ class Run:
 
     def _give(self, exchange: Exchange) -> None:
         """Send an exchange to the parent, which writes it."""
-        network = exchange.network
-        if id(network) not in self._connections:
-            self._connections[id(network)] = network  # held, so that its id stays its own
-            self._tell("connection", number=id(network), **encode_connection(network))
-        self._tell("exchange", number=self._exchanges, connection=id(network), **encode_exchange(exchange))
+        self._tell("exchange", number=self._exchanges, exchange=exchange)
         self._exchanges += 1
 
     def _progress(self, status: dict[str, Any]) -> None:
@@ -187,29 +192,36 @@ class Run:
 
     def _finish(self) -> None:
         """Our own words go to the WARC too: what yt-dlp understood, was told, and said."""
-        options = {k: v for k, v in self._options.items() if k not in _NOT_IN_OPTIONS}
         clean = [self._ydl.sanitize_info(info, remove_private_keys=True) for info in self._infos]
-        for number, info in enumerate(clean):
-            self._resource("info.json" if number == 0 else f"info-{number + 1}.json", _json(info))
-        self._resource("yt-dlp-options.json", _json(options))
-        self._resource("yt-dlp.log", self._log.text())
+        for number, info in enumerate(clean, 1):
+            self._resource("info.json" if number == 1 else f"info-{number}.json", _json(info))
+        self._resource("yt-dlp-options.json", _json(self._options))
+        self._resource("yt-dlp.log", self._log.text)
         for origin, why in dict.fromkeys(self._recorder.unreached):
             self._tell("missing", url=origin, why=why)
-        extractor = str(clean[0].get("extractor") or "") if clean else ""
+        first = clean[0] if clean else {}
         # No handler that impersonates is recorded yet, so none is installed, whatever was allowed.
         ytdlp = {
             "version": ytdlp_version,
-            "options": options,
-            "extractor": extractor,
+            "options": self._options,
+            "extractor": str(first.get("extractor") or ""),
             "client_emulation": {"allowed": self._job.client_emulation, "tls": False},
         }
-        self._tell("end", info=facts_of_info(clean[0]) if clean else {}, ytdlp=ytdlp)
+        facts = {key: _fact(first[key]) for key in _FACTS if first.get(key) is not None}
+        self._tell("end", info=facts, ytdlp=ytdlp)
 
     def _resource(self, name: str, text: str) -> None:
         if len(text) > _TEXT_MAX:
             self._tell("missing", url=name, why=f"{len(text)} characters are too many")
         else:
             self._tell("resource", name=name, text=text)
+
+
+def _fact(value: Any) -> Any:
+    """As a manifest can state it: whole numbers and strings, a fraction as a string."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else repr(value)
+    return [str(one) for one in value[:100]] if isinstance(value, list) else value
 
 
 def _json(value: Any) -> str:

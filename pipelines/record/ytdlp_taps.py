@@ -9,7 +9,7 @@ the taps does not fetch at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import urllib3
 from yt_dlp import YoutubeDL
@@ -30,13 +30,32 @@ class NotRecordedError(Exception):
     """A downloader would have fetched beside the recording taps, and was refused."""
 
 
-def recording_handlers(recorder: Recorder, peer_of: PeerOf) -> dict[str, type[Any]]:
-    """yt-dlp's request handlers by their key, recording on `recorder`."""
+class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types
+    """YoutubeDL whose every request is recorded."""
 
-    def recording(base: type[Any]) -> type[Any]:
-        return recording_connection(base, recorder, peer_of)
+    def __init__(self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf) -> None:
+        self._handlers = _handlers(lambda base: recording_connection(base, recorder, peer_of))
+        super().__init__(options, auto_init="no_verbose_header")
 
-    class RecordingRequestsRH(RequestsRH):  # type: ignore[misc]  # yt-dlp has no types
+    def build_request_director(self, handlers: Iterable[type[Any]], preferences: Any = None) -> Any:
+        """yt-dlp's director over the recording handlers only."""
+        known = [self._handlers[h.RH_KEY] for h in handlers if h.RH_KEY in self._handlers]
+        return super().build_request_director(known, preferences)
+
+
+def refuse_other_programs() -> None:
+    """Make every downloader of this process that runs another program refuse to do so."""
+
+    def refuse(downloader: Any, *_args: Any) -> NoReturn:
+        raise NotRecordedError(f"{type(downloader).__name__} fetches with another program")
+
+    ExternalFD.real_download = RtmpFD.real_download = refuse
+
+
+def _handlers(recording: Recording) -> dict[str, type[Any]]:
+    """yt-dlp's request handlers by their key, recording."""
+
+    class RecordingRequestsRH(RequestsRH):  # type: ignore[misc]
         RH_KEY = RequestsRH.RH_KEY
 
         def _create_instance(self, **options: Any) -> Any:
@@ -56,29 +75,6 @@ def recording_handlers(recorder: Recorder, peer_of: PeerOf) -> dict[str, type[An
             return opener
 
     return {handler.RH_KEY: handler for handler in (RecordingRequestsRH, RecordingUrllibRH)}
-
-
-class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]
-    """YoutubeDL whose every request is recorded."""
-
-    def __init__(self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf) -> None:
-        self._handlers = recording_handlers(recorder, peer_of)
-        super().__init__(options, auto_init="no_verbose_header")
-
-    def build_request_director(self, handlers: Iterable[type[Any]], preferences: Any = None) -> Any:
-        """yt-dlp's director over the recording handlers only."""
-        known: Final = [self._handlers[h.RH_KEY] for h in handlers if h.RH_KEY in self._handlers]
-        return super().build_request_director(known, preferences)
-
-
-def refuse_other_programs() -> None:
-    """Make every downloader of this process that runs another program refuse to do so."""
-
-    def refuse(downloader: Any, *_args: Any) -> NoReturn:
-        raise NotRecordedError(f"{type(downloader).__name__} fetches with another program")
-
-    ExternalFD.real_download = refuse
-    RtmpFD.real_download = refuse
 
 
 def _record_pools(adapter: Any, recording: Recording) -> None:

@@ -23,8 +23,8 @@ from evidence.digests import digest_file
 from evidence.warc_check import read_warc
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.index import cdxj_of, index_path, read_index
-from pipelines.record.sink import WarcSink, trim_torn_tail
-from pipelines.record.warcfile import WarcFile
+from pipelines.record.sink import WarcSink
+from pipelines.record.warcfile import WarcFile, trim_torn_tail
 
 CAPTURE = "01KAR5Q8Z41X7JQ9D2N6V0H3GT"
 NOW = datetime(2026, 11, 23, 8, 13, 0, 123456, UTC)
@@ -217,14 +217,12 @@ def test_a_body_cut_short_says_so(tmp_path: Path, why: str, word: str) -> None:
 def test_resources_have_a_block_digest_only_and_stand_under_the_capture(tmp_path: Path) -> None:
     sink = open_sink(tmp_path)
     (tmp_path / "shot.png").write_bytes(b"\x89PNG" * 100)
-    shot = sink.write_resource("screenshot.png", "image/png", tmp_path / "shot.png")
-    sink.write_conversion("small.png", "image/png", b"\x89PNG", of=shot)
+    sink.write_resource("screenshot.png", "image/png", tmp_path / "shot.png")
     sink.close()
     ((headers, block),) = of_type(sink.path, "resource")
     assert headers["WARC-Target-URI"] == f"urn:akashi:{CAPTURE}:screenshot.png"
     assert block == b"\x89PNG" * 100
     assert "WARC-Payload-Digest" not in headers
-    assert of_type(sink.path, "conversion")[0][0]["WARC-Refers-To"] == shot.id
     assert (tmp_path / "shot.png").exists(), "a file of the caller's stays"
     assert_accepted(sink.path)
 

@@ -25,7 +25,6 @@ from warcio.checker import Checker
 from evidence.warc_check import read_warc
 from pipelines.children import make_workdir
 from pipelines.guard import Resolver, Tunnel
-from pipelines.record.media import same_ends
 from pipelines.record.rebuild import rebuild_media
 from pipelines.record.sink import WarcSink
 from pipelines.record.ytdlp import VideoRecord, record_video
@@ -378,19 +377,12 @@ def odd(folder: Path, monkeypatch: pytest.MonkeyPatch, media: Media) -> Iterator
     server.stop()
 
 
-@pytest.mark.parametrize("large", [1000, 1 << 30], ids=["body-kept", "file-compared"])
 @pytest.mark.parametrize(
     ("path", "answers"), [("/once.mp4", 2), ("/again.mp4", 1), ("/chunked.mp4", 1), ("/plain.mp4", 1)]
 )
 def test_however_it_is_served_the_file_is_an_original(
-    odd: tuple[Recorder, str],
-    media: Media,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str,
-    answers: int,
-    large: int,
+    odd: tuple[Recorder, str], media: Media, path: str, answers: int
 ) -> None:
-    monkeypatch.setattr("pipelines.record.ytdlp_inbox._LARGE", large)
     record, origin = odd
     got = record(origin + path)
     assert_same_as_served(got)
@@ -404,17 +396,6 @@ def test_however_it_is_served_the_file_is_an_original(
     assert list((record.folder / "work" / "spool").iterdir()) == []
     rebuild_media(got.sink.path, file.records, record.folder / "again.mp4")
     assert (record.folder / "again.mp4").read_bytes() == clip
-
-
-def test_a_child_s_file_that_differs_from_the_recorded_body_is_not_replaced_by_it(folder: Path) -> None:
-    for number, (first, second) in enumerate(
-        [(b"a", b"b"), (b"a", b"aa"), (b"a" * 200_000 + b"b", b"a" * 200_001)]
-    ):
-        one, other = folder / f"one{number}", folder / f"other{number}"
-        one.write_bytes(first)
-        other.write_bytes(second)
-        assert not same_ends(one, other)
-        assert same_ends(one, one)
 
 
 def test_a_coded_chunked_page_and_a_redirect_are_kept_as_sent(odd: tuple[Recorder, str]) -> None:
