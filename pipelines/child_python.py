@@ -16,7 +16,6 @@ import stat
 import sys
 import tempfile
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Final
@@ -25,6 +24,12 @@ from evidence.errors import UsageError
 from storage.home import Home
 
 PACKAGES: Final = ("evidence", "storage", "pipelines", "crawler", "console")
+_CHECKOUT: Final = Path(__file__).resolve().parents[1]
+_BOOTSTRAP: Final = (
+    "import runpy, sys; sys.argv.pop(0); sys.path.insert(0, sys.argv.pop(0)); "
+    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+)
+"""Before the editable install's own path, which names the closed checkout."""
 
 
 def python_argv(module: str, *args: str) -> list[str]:
@@ -34,52 +39,39 @@ def python_argv(module: str, *args: str) -> list[str]:
     Raises UsageError when the interpreter or the sources cannot be read by the children's user.
     """
     python = Path(sys.prefix).resolve() / "bin" / Path(sys.executable).name
-    if os.geteuid() != 0:
-        return [str(python), "-I", "-m", module, *args]
-    if not (_open_to_all(python) and _open_to_all(python.resolve())):
+    if os.geteuid() == 0 and not (_open_to_all(python) and _open_to_all(python.resolve())):
         raise UsageError(f"{python} cannot be read by the children's user", next="run make setup as root")
-    checkout = _checkout()
-    if _all_open(checkout):
+    if os.geteuid() != 0 or _all_open():
         return [str(python), "-I", "-m", module, *args]
-    return [str(python), "-I", "-c", _BOOTSTRAP, str(_readable_copy(checkout)), module, *args]
+    return [str(python), "-I", "-c", _BOOTSTRAP, str(_readable_copy()), module, *args]
 
 
-_BOOTSTRAP: Final = (
-    "import runpy, sys; sys.argv.pop(0); sys.path.insert(0, sys.argv.pop(0)); "
-    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-)
-"""Before the editable install's own path, which names the closed checkout."""
-
-
-def _checkout() -> Path:
-    spec = find_spec(PACKAGES[0])
-    if spec is None or spec.origin is None:
-        raise UsageError("the package evidence has no file", next="run make setup")
-    return Path(spec.origin).resolve().parent.parent
-
-
-def _sources(checkout: Path) -> list[Path]:
-    return sorted(path for package in PACKAGES for path in (checkout / package).rglob("*.py"))
+def _sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (_CHECKOUT / package).rglob("*.py"))
 
 
 @cache
-def _all_open(checkout: Path) -> bool:
-    return all(_open_to_all(path) for path in _sources(checkout))
+def _all_open() -> bool:
+    return all(_open_to_all(path) for path in _sources())
 
 
 @cache
-def _readable_copy(checkout: Path) -> Path:
+def _readable_copy() -> Path:
     """The folder with a copy of the sources, made if it is not there. Raises UsageError, OSError."""
-    sources = {path.relative_to(checkout): path.read_bytes() for path in _sources(checkout)}
+    sources = {path.relative_to(_CHECKOUT): path.read_bytes() for path in _sources()}
     digest = hashlib.sha256()
     for name, data in sources.items():
-        digest.update(b"%d %d %s" % (len(bytes(name)), len(data), bytes(name)) + data)
-    parent = Home.from_environment().make().spool.parent
-    _refuse_foreign(parent)
-    folder = parent / f"code-{digest.hexdigest()[:16]}"
+        digest.update(b"%s %d\n%s" % (bytes(name), len(data), data))
+    folder = Home.from_environment().make().spool.parent / f"code-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
         _write(sources, folder)
-    _refuse_foreign(folder)
+    for path in (folder, *folder.parents):  # code is never run from where someone else could have put it
+        facts = path.stat()
+        writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX
+        if facts.st_uid != 0 or writable:
+            raise UsageError(
+                f"{path} can be written by another user than root", next="set AKASHI_HOME elsewhere"
+            )
     return folder
 
 
@@ -106,14 +98,3 @@ def _open_to_all(path: Path) -> bool:
     return bool(path.stat().st_mode & stat.S_IROTH) and all(
         p.stat().st_mode & stat.S_IXOTH for p in path.parents
     )
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Code is never run from where someone else could have put it."""
-    for path in (folder, *folder.parents):
-        facts = path.stat()
-        writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX
-        if facts.st_uid != 0 or writable:
-            raise UsageError(
-                f"{path} can be written by another user than root", next="set AKASHI_HOME elsewhere"
-            )

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
-from typing import Any, Final, Self
+from typing import Final
 
 from evidence.errors import UsageError
 from pipelines.child_python import python_argv
@@ -32,7 +30,6 @@ __all__ = [
     "make_workdir",
     "python_argv",
     "run_child",
-    "write_wrapper",
 ]
 
 GRACE_SECONDS: Final = 2.0
@@ -40,6 +37,7 @@ GRACE_SECONDS: Final = 2.0
 STDERR_TAIL: Final = 16 * 1024
 LONGEST_LINE: Final = 16 << 20
 _PASSED: Final = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_OWN: Final = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +56,13 @@ class Limits:
 
     def as_prlimit(self) -> list[str]:
         """Options of prlimit(1). CPU time ends with SIGXCPU, five seconds later with SIGKILL."""
-        options = ["--core=0"]
-        if self.cpu_s is not None:
-            options.append(f"--cpu={self.cpu_s}:{self.cpu_s + 5}")
-        if self.file_bytes is not None:
-            options.append(f"--fsize={self.file_bytes}")
-        if self.memory_bytes is not None:
-            options.append(f"--as={self.memory_bytes}")
-        if self.processes is not None and os.geteuid() == 0:
-            options.append(f"--nproc={self.processes}")
-        return options
+        limits = {
+            "cpu": None if self.cpu_s is None else f"{self.cpu_s}:{self.cpu_s + 5}",
+            "fsize": self.file_bytes,
+            "as": self.memory_bytes,
+            "nproc": self.processes if os.geteuid() == 0 else None,
+        }
+        return ["--core=0", *(f"--{name}={limit}" for name, limit in limits.items() if limit is not None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +80,8 @@ class ChildResult:
 def child_argv(argv: Sequence[str], limits: Limits) -> list[str]:
     """The command that runs `argv` under its limits, as the children's user when we are root.
 
-    Raises UsageError when that user, setpriv or prlimit is missing.
+    Raises UsageError when there is no such user.
     """
-    for tool in ("setpriv", "prlimit"):
-        if which(tool) is None:
-            raise UsageError(f"{tool} (util-linux) is not installed", next="run make setup")
     identity = []
     if os.geteuid() == 0:
         user = child_user()
@@ -105,24 +97,9 @@ def child_argv(argv: Sequence[str], limits: Limits) -> list[str]:
 
 def child_environment(workdir: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A child's whole environment: where programs, certificates and its own folder are; `extra` on top."""
-    own = {
-        name: str(workdir)
-        for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
-    }
+    own = dict.fromkeys(_OWN, str(workdir))
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     return {"LANG": "C.UTF-8", **passed, **own, **(extra or {})}
-
-
-def write_wrapper(path: Path, argv: Sequence[str], limits: Limits) -> Path:
-    """Write an executable script that runs `argv "$@"` as `child_argv` does; gives its path.
-
-    For what starts a program by its path, as Playwright does: open descriptors stay open, and the
-    process keeps its id. `path` must lie where the children's user cannot write.
-    """
-    command = shlex.join(child_argv(argv, limits))
-    path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
-    path.chmod(0o755)
-    return path
 
 
 def make_workdir(path: Path) -> Path:
@@ -159,105 +136,83 @@ async def run_child(
     is added to its environment. The whole process group is gone when this returns, however it ends;
     on cancellation too. Raises UsageError (child_argv), OSError when it cannot be started.
     """
-    child = await _Child.start(
-        child_argv(argv, limits),
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: _Protocol(loop),
+        *child_argv(argv, limits),
         cwd=workdir,
         env=child_environment(workdir, env),
         stdin=DEVNULL if stdin is None else PIPE,
         stdout=DEVNULL if on_line is None else PIPE,
+        stderr=PIPE,
+        start_new_session=True,
     )
+    process = Process(transport, protocol, loop)
     tail = bytearray()
     killed = None
+    # Once the child has ended, no grandchild may hold its pipes open.
+    protocol.exited.add_done_callback(lambda _: _signal_group(process, signal.SIGKILL))
     pipes = [
-        asyncio.create_task(_feed(child.process, stdin)),
-        asyncio.create_task(_read_lines(child.process, on_line)),
-        asyncio.create_task(_read_tail(child.process, tail)),
+        asyncio.create_task(_feed(process.stdin, stdin or b"")),
+        asyncio.create_task(_read_lines(process.stdout, on_line)),
+        asyncio.create_task(_read_tail(process.stderr, tail)),
     ]
     try:
         async with asyncio.timeout(timeout):
-            await child.ended(pipes)
+            await asyncio.shield(asyncio.gather(protocol.exited, *pipes))
     except TimeoutError:
         killed = "timeout"
     except asyncio.LimitOverrunError:
         killed = "long-line"
     finally:
-        await asyncio.shield(child.end(pipes))
-    code = child.process.returncode
-    code = -signal.SIGKILL if code is None else code
+        await asyncio.shield(_end(process, protocol.exited, pipes))
+        transport.close()
+    code = transport.get_returncode() or 0
     return ChildResult(code, tail.decode("utf-8", "replace"), killed or _killed_by(code))
 
 
-class _Exit(SubprocessStreamProtocol):
+class _Protocol(SubprocessStreamProtocol):
     """Says when the process exited, which `Process.wait` does only once its pipes have ended too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(limit=LONGEST_LINE, loop=loop)
-        self.exited = loop.create_future()
+        super().__init__(LONGEST_LINE, loop)
+        self.exited: asyncio.Future[None] = loop.create_future()
 
     def process_exited(self) -> None:
         super().process_exited()
-        if not self.exited.done():
-            self.exited.set_result(None)
+        self.exited.set_result(None)
 
 
-class _Child:
-    """A process in a session of its own, which is its process group as well."""
-
-    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Exit) -> None:
-        self.transport = transport
-        self.exited = protocol.exited
-        self.process = Process(transport, protocol, asyncio.get_running_loop())
-
-    @classmethod
-    async def start(cls, argv: Sequence[str], **options: Any) -> Self:
-        loop = asyncio.get_running_loop()
-        made = await loop.subprocess_exec(
-            lambda: _Exit(loop), *argv, stderr=PIPE, start_new_session=True, **options
-        )
-        return cls(*made)
-
-    async def ended(self, pipes: Sequence[asyncio.Task[None]]) -> None:
-        """Wait for the exit, then for what had been written; grandchildren are not waited for."""
-        waiting: set[asyncio.Future[None]] = {self.exited, *pipes}
-        while not self.exited.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # what on_line raised ends the child
-        self.signal_group(signal.SIGKILL)
-        await asyncio.gather(*pipes)
-
-    async def end(self, pipes: Sequence[asyncio.Task[None]]) -> None:
-        """Leave no process of the group, and no pipe open."""
-        if not self.exited.done():
-            self.signal_group(signal.SIGTERM)
-            await asyncio.wait({self.exited}, timeout=GRACE_SECONDS)
-        self.signal_group(signal.SIGKILL)
-        await self.exited
-        for pipe in pipes:
-            pipe.cancel()
-        await asyncio.gather(*pipes, return_exceptions=True)
-        self.transport.close()
-
-    def signal_group(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+async def _end(process: Process, exited: asyncio.Future[None], pipes: Sequence[asyncio.Task[None]]) -> None:
+    """Leave no process of the group, and nobody at its pipes."""
+    if not exited.done():
+        _signal_group(process, signal.SIGTERM)
+        await asyncio.wait({exited}, timeout=GRACE_SECONDS)
+        _signal_group(process, signal.SIGKILL)
+        await exited
+    for pipe in pipes:
+        pipe.cancel()
+    await asyncio.gather(*pipes, return_exceptions=True)
 
 
-async def _feed(process: Process, data: bytes | None) -> None:
-    if process.stdin is None or data is None:
+def _signal_group(process: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _feed(stdin: asyncio.StreamWriter | None, data: bytes) -> None:
+    if stdin is None:
         return
     with suppress(BrokenPipeError, ConnectionResetError):  # a child may end before it has read all
-        process.stdin.write(data)
-        await process.stdin.drain()
-    process.stdin.close()
+        stdin.write(data)
+        await stdin.drain()
+    stdin.close()
 
 
-async def _read_lines(process: Process, on_line: Callable[[str], None] | None) -> None:
-    if process.stdout is None or on_line is None:
-        return
-    while True:
+async def _read_lines(stdout: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> None:
+    while stdout is not None and on_line is not None:
         try:
-            line = await process.stdout.readuntil(b"\n")
+            line = await stdout.readuntil(b"\n")
         except asyncio.IncompleteReadError as end:
             if end.partial:
                 on_line(end.partial.decode("utf-8", "replace"))
@@ -265,10 +220,8 @@ async def _read_lines(process: Process, on_line: Callable[[str], None] | None) -
         on_line(line[:-1].decode("utf-8", "replace"))
 
 
-async def _read_tail(process: Process, tail: bytearray) -> None:
-    if process.stderr is None:
-        return
-    while chunk := await process.stderr.read(STDERR_TAIL):
+async def _read_tail(stderr: asyncio.StreamReader | None, tail: bytearray) -> None:
+    while stderr is not None and (chunk := await stderr.read(STDERR_TAIL)):
         tail += chunk
         del tail[:-STDERR_TAIL]
 
@@ -276,4 +229,4 @@ async def _read_tail(process: Process, tail: bytearray) -> None:
 def _killed_by(code: int) -> str | None:
     if code >= 0:
         return None
-    return {signal.SIGXCPU: "cpu", signal.SIGXFSZ: "file-size"}.get(signal.Signals(-code), f"signal {-code}")
+    return {-signal.SIGXCPU: "cpu", -signal.SIGXFSZ: "file-size"}.get(code, f"signal {-code}")

@@ -90,7 +90,8 @@ def test_code_is_not_run_from_a_folder_that_another_user_can_write(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AKASHI_HOME", str(folder / "home"))
-    monkeypatch.setattr(child_python, "_all_open", lambda _: False)
+    monkeypatch.setattr(child_python, "_all_open", lambda: False)
+    monkeypatch.setattr(child_python, "PACKAGES", ("evidence",))
     (folder / "home").mkdir()
     folder.chmod(0o777)
     with pytest.raises(UsageError, match="another user"):
