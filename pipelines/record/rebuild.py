@@ -45,7 +45,7 @@ def rebuild_media(warc: Path, record_ids: Sequence[str], path: Path) -> None:
 def kept(lines: Sequence[Line]) -> list[int | None]:
     """How many bytes of each record's content count; None: all of it."""
     sizes: list[int | None] = []
-    for line, after in zip(lines, [*lines[1:], {}], strict=True):
+    for line, after in zip(lines, [*lines[1:], {}], strict=False):
         resumed = after.get("range_start")
         cut_back = line.get("truncated") and resumed is not None
         sizes.append(max(resumed - line.get("range_start", 0), 0) if cut_back else None)

@@ -41,6 +41,11 @@ class Recorder:
         self.unreached: list[tuple[str, str]] = []
         """(origin, error) of connections that were never made: no exchange took place on them."""
         self.under_way: list[Recording] = []
+        self.stopping = False
+
+    def stop(self, *_: object) -> None:
+        """On SIGTERM: end at the next bytes that arrive, not in the middle of keeping some."""
+        self.stopping = True
 
     def take(self, size: int, announced: int = 0) -> None:
         """That many bytes of a body came; in all, so many are announced. Raises TooLargeError."""
@@ -80,9 +85,11 @@ class Recording:
         self._request += data
 
     def received(self, data: memoryview) -> None:
-        """Bytes that came in. Raises TooLargeError, OSError when they cannot be kept."""
+        """Bytes that came in. Raises TooLargeError, OSError when they cannot be kept, SystemExit."""
         if self._over:
             return
+        if self._recorder.stopping:
+            sys.exit("told to stop")
         try:
             if self._spool is None:
                 self._early += data

@@ -20,7 +20,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import sys
 from typing import Any, Final
 
@@ -48,14 +47,7 @@ def main() -> None:
     gc.set_threshold(_GARBAGE)
     from pipelines.record.ytdlp_run import Run  # noqa: PLC0415  # after the settings above, which it reads
 
-    signal.signal(signal.SIGTERM, _stop)
     Run(job, tell).run()
-
-
-def _stop(*_: object) -> None:
-    """End on SIGTERM through every `finally`, once; a body that this interrupts is salvaged from its spool."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

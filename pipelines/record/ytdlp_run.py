@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from yt_dlp.downloader import get_suitable_downloader
+from yt_dlp.downloader.external import ExternalFD
+from yt_dlp.downloader.rtmp import RtmpFD
 from yt_dlp.utils import YoutubeDLError
 from yt_dlp.version import __version__ as ytdlp_version
 
@@ -19,7 +23,6 @@ from pipelines.connections import lookup
 from pipelines.record.exchange import Exchange
 from pipelines.record.recording import Recorder
 from pipelines.record.ytdlp_errors import reason_of
-from pipelines.record.ytdlp_formats import choose_formats
 from pipelines.record.ytdlp_taps import NotRecordedError, RecordingYoutubeDL, refuse_other_programs
 from pipelines.record.ytdlp_wire import Job
 
@@ -43,7 +46,6 @@ _FACTS: Final = (
 def options_of(job: Job) -> dict[str, Any]:
     """yt-dlp's options: the original bytes, fetched by recorded requests, nothing else."""
     return {
-        "allow_playlist_files": False,
         "cachedir": False,
         "compat_opts": ["no-certifi"] if job.ca_file else [],
         "extractor_retries": 1,
@@ -52,17 +54,37 @@ def options_of(job: Job) -> dict[str, Any]:
         "fragment_retries": 3,
         "geo_bypass": False,
         "hls_prefer_native": True,
-        "ignoreerrors": False,
         "noplaylist": True,
         "noprogress": True,
         "playlist_items": f"1:{_ENTRIES}",
-        "quiet": False,
         "retries": 3,
         "skip_unavailable_fragments": False,
         "socket_timeout": job.timeout,
         "updatetime": False,
-        "verbose": False,
     }
+
+
+def choose_formats(formats: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The best original as the site serves it: one file, or picture and sound apart; never merged.
+
+    `formats` come worst first, as yt-dlp sorts them. What only another program could fetch is
+    chosen only if there is nothing else, and refused then with its reason.
+    """
+    media = [f for f in formats if f.get("vcodec") != "none" or f.get("acodec") != "none"]
+    media = [f for f in media if f.get("protocol") != "mhtml" and not f.get("has_drm")]
+    recordable = [f for f in media if not _needs_other_program(f)] or media
+    both = [f for f in recordable if f.get("vcodec") != "none" and f.get("acodec") != "none"]
+    pictures = [f for f in recordable if f.get("acodec") == "none"]
+    sounds = [f for f in recordable if f.get("vcodec") == "none"]
+    if pictures and (not both or recordable.index(pictures[-1]) > recordable.index(both[-1])):
+        return [pictures[-1], *sounds[-1:]]
+    return both[-1:] or sounds[-1:]
+
+
+def _needs_other_program(info: dict[str, Any]) -> bool:
+    """Whether yt-dlp would hand the format to ffmpeg or rtmpdump."""
+    downloader = get_suitable_downloader(dict(info), {"hls_prefer_native": True})
+    return downloader is None or issubclass(downloader, ExternalFD | RtmpFD)
 
 
 class Log:
@@ -90,6 +112,7 @@ class Run:
         for path in (self._files, spool):
             path.mkdir()
         self._recorder = Recorder(spool, self._give)
+        signal.signal(signal.SIGTERM, self._recorder.stop)
         self._exchanges = self._downloaded = 0
         self._log = Log()
         self._told = 0.0
