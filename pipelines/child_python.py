@@ -59,10 +59,9 @@ def _all_open() -> bool:
 def _readable_copy() -> Path:
     """The folder with a copy of the sources, made if it is not there. Raises UsageError, OSError."""
     sources = {path.relative_to(_CHECKOUT): path.read_bytes() for path in _sources()}
-    digest = hashlib.sha256()
-    for name, data in sources.items():
-        digest.update(b"%s %d\n%s" % (bytes(name), len(data), data))
-    folder = Home.from_environment().make().spool.parent / f"code-{digest.hexdigest()[:16]}"
+    state = b"".join(b"%s %d\n%s" % (bytes(name), len(data), data) for name, data in sources.items())
+    name = f"code-{hashlib.sha256(state).hexdigest()[:16]}"
+    folder = Home.from_environment().make().spool.parent / name
     if not folder.is_dir():
         _write(sources, folder)
     for path in (folder, *folder.parents):  # code is never run from where someone else could have put it

@@ -168,7 +168,9 @@ async def run_child(
         await asyncio.shield(_end(process, protocol.exited, pipes))
         transport.close()
     code = transport.get_returncode() or 0
-    return ChildResult(code, tail.decode("utf-8", "replace"), killed or _killed_by(code))
+    if code < 0 and killed is None:
+        killed = {-signal.SIGXCPU: "cpu", -signal.SIGXFSZ: "file-size"}.get(code, f"signal {-code}")
+    return ChildResult(code, tail.decode("utf-8", "replace"), killed)
 
 
 class _Protocol(SubprocessStreamProtocol):
@@ -201,12 +203,11 @@ def _signal_group(process: Process, number: signal.Signals) -> None:
 
 
 async def _feed(stdin: asyncio.StreamWriter | None, data: bytes) -> None:
-    if stdin is None:
-        return
-    with suppress(BrokenPipeError, ConnectionResetError):  # a child may end before it has read all
+    if stdin is not None:
         stdin.write(data)
-        await stdin.drain()
-    stdin.close()
+        with suppress(BrokenPipeError, ConnectionResetError):  # a child may end before it has read all
+            await stdin.drain()
+        stdin.close()
 
 
 async def _read_lines(stdout: asyncio.StreamReader | None, on_line: Callable[[str], None] | None) -> None:
@@ -224,9 +225,3 @@ async def _read_tail(stderr: asyncio.StreamReader | None, tail: bytearray) -> No
     while stderr is not None and (chunk := await stderr.read(STDERR_TAIL)):
         tail += chunk
         del tail[:-STDERR_TAIL]
-
-
-def _killed_by(code: int) -> str | None:
-    if code >= 0:
-        return None
-    return {-signal.SIGXCPU: "cpu", -signal.SIGXFSZ: "file-size"}.get(code, f"signal {-code}")

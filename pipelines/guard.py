@@ -24,7 +24,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from evidence.errors import RefusedError
@@ -42,14 +41,12 @@ MAX_CONNECTIONS: Final = 512
 """At once; a client that wants more waits. Chromium itself opens at most 32 to one SOCKS proxy."""
 
 _OK, _NOT_ALLOWED, _UNREACHABLE, _REFUSED, _TIMED_OUT, _COMMAND, _ADDRESS = 0, 2, 4, 5, 6, 7, 8
+_LITERALS: Final = {1: (socket.AF_INET, 4), 4: (socket.AF_INET6, 16)}
+_REPLY: Final = b"\x05%c\0\1" + bytes(6)
 
 
 class _RequestError(Exception):
     """A request that ends with this SOCKS reply; what it stands for is recorded already."""
-
-    def __init__(self, reply: int) -> None:
-        super().__init__(reply)
-        self.reply = reply
 
 
 class Tunnel:
@@ -61,9 +58,7 @@ class Tunnel:
     """
 
     def __init__(self, resolver: Resolver, log: Path) -> None:
-        self.resolver = resolver
-        self.log = log
-        self.port = 0
+        self.resolver, self.log, self.port = resolver, log, 0
         self.connections: list[Connection] = []
         self.refused: list[Refused] = []
         self.failures: list[Failed] = []
@@ -84,9 +79,7 @@ class Tunnel:
         self._thread.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop listening and cut what is still open."""
         await asyncio.shield(asyncio.to_thread(self._close))
 
@@ -146,10 +139,10 @@ class Tunnel:
             host, port = _asked(client)
             server, connection = self._connect(host, port, client.getpeername()[1])
         except _RequestError as unusable:
-            client.sendall(_reply(unusable.reply))
+            client.sendall(_REPLY % unusable.args)
             return
         with self._kept(server, connection):
-            client.sendall(_reply(_OK))
+            client.sendall(_REPLY % _OK)
             relay(client, server)
 
     def _connect(self, host: str, port: int, client_port: int) -> tuple[socket.socket, Connection]:
@@ -195,12 +188,11 @@ def _asked(client: socket.socket) -> tuple[str, int]:
         raise ConnectionAbortedError(errno.ECONNABORTED, "not SOCKS5 without authentication")
     client.sendall(b"\x05\x00")
     _, command, _, kind = _exactly(client, 4)
-    if kind == 1:
-        host = socket.inet_ntop(socket.AF_INET, _exactly(client, 4))
-    elif kind == 3:  # noqa: PLR2004
+    if kind == 3:  # noqa: PLR2004
         host = _exactly(client, _exactly(client, 1)[0]).decode("utf-8", "replace")
-    elif kind == 4:  # noqa: PLR2004
-        host = socket.inet_ntop(socket.AF_INET6, _exactly(client, 16))
+    elif kind in _LITERALS:
+        family, size = _LITERALS[kind]
+        host = socket.inet_ntop(family, _exactly(client, size))
     else:
         raise _RequestError(_ADDRESS)
     (port,) = struct.unpack("!H", _exactly(client, 2))
@@ -217,7 +209,3 @@ def _exactly(client: socket.socket, count: int) -> bytes:
             raise ConnectionResetError(errno.ECONNRESET, "closed in its handshake")
         data += more
     return data
-
-
-def _reply(code: int) -> bytes:
-    return bytes((5, code, 0, 1)) + bytes(6)

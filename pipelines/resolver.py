@@ -140,11 +140,9 @@ def parse_url(url: str) -> tuple[str, str, int]:
 
 
 def check_url(url: str, resolver: Resolver) -> None:
-    """Refuse a URL before anything starts.
+    """Refuse a URL before anything starts: raises UsageError (parse_url) and RefusedError (resolve).
 
-    Raises UsageError (parse_url) and RefusedError (code `address-refused`) for a host that is, or
-    resolves to, an address that is not public. A name that does not resolve is no refusal: the
-    capture starts, and fails `dns-failed`. Blocks while the name is looked up.
+    A name that does not resolve is no refusal: the capture starts, and fails `dns-failed`.
     """
     _, host, _ = parse_url(url)
     with suppress(socket.gaierror):
