@@ -125,9 +125,9 @@ def test_a_huge_page_is_captured(site, archive, tmp_path):
     assert (folder / "screenshots" / "full.png").stat().st_size > 10_000
 
 
-def test_a_missing_browser_says_what_to_do(site, own_archive, tmp_path):
-    only_python = tmp_path / "bin"
-    only_python.mkdir()
+def test_a_missing_browser_says_what_to_do(site, own_archive):
+    only_python = own_archive.home.parent / "bin"  # where the children's user can walk
+    only_python.mkdir(mode=0o755)
     for name in ("ffmpeg", "ffprobe", "setpriv", "prlimit", "certutil", "sh", "env"):
         found = next((p for d in os.environ["PATH"].split(":") if (p := Path(d) / name).exists()), None)
         if found:

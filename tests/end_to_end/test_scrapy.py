@@ -15,6 +15,7 @@ VARIABLE = {
     "salt",
     "elapsed_us",
     "skew_ms",
+    "monotonic_us",
 }
 
 
@@ -105,6 +106,7 @@ NOISE = {
     "started_entry",
     "server_dates",
     "command_line",
+    "own_requests",
 }
 
 
