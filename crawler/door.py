@@ -112,9 +112,8 @@ class Verified:
         try:
             self._addCACertsToContext(SSL.Context(SSL.TLS_CLIENT_METHOD))
         except SSL.Error as error:
-            raise UsageError(
-                f"AKASHI_EXTRA_CA: {extra} is not a file of PEM certificates", next="correct AKASHI_EXTRA_CA"
-            ) from error
+            why = f"AKASHI_EXTRA_CA: {extra} is not a file of PEM certificates"
+            raise UsageError(why, next="correct AKASHI_EXTRA_CA") from error
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:  # noqa: N802, ARG002
         """What Twisted asks for at each connection."""

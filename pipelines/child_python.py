@@ -68,9 +68,8 @@ def _readable_copy() -> Path:
         facts = path.stat()
         writable = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.st_mode & stat.S_ISVTX
         if facts.st_uid != 0 or writable:
-            raise UsageError(
-                f"{path} can be written by another user than root", next="set AKASHI_HOME elsewhere"
-            )
+            why = f"{path} can be written by another user than root"
+            raise UsageError(why, next="set AKASHI_HOME elsewhere")
     return folder
 
 

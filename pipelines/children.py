@@ -88,11 +88,8 @@ def child_argv(argv: Sequence[str], limits: Limits) -> list[str]:
         if user is None:
             raise UsageError(f"there is no user {CHILD_USER!r} to run children as", next="run make setup")
         identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return [
-        *("setpriv", *identity, "--no-new-privs", "--pdeathsig=KILL", "--"),
-        *("prlimit", *limits.as_prlimit(), "--"),
-        *argv,
-    ]
+    leash = ["setpriv", *identity, "--no-new-privs", "--pdeathsig=KILL", "--"]
+    return [*leash, "prlimit", *limits.as_prlimit(), "--", *argv]
 
 
 def child_environment(workdir: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:

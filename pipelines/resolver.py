@@ -47,9 +47,8 @@ def hosts_from(text: str) -> dict[str, Addresses]:
         try:
             address = str(ip_address(ip.strip() if plain(name) else ""))
         except ValueError as error:
-            raise UsageError(
-                f"AKASHI_HOSTS: {part!r} is not name=address", next="correct AKASHI_HOSTS"
-            ) from error
+            why = f"AKASHI_HOSTS: {part!r} is not name=address"
+            raise UsageError(why, next="correct AKASHI_HOSTS") from error
         hosts[plain(name)] = (*hosts.get(plain(name), ()), address)
     return hosts
 
