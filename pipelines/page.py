@@ -109,7 +109,8 @@ def _displayed(page: PageRecord) -> dict[str, object]:
     """Facts as displayed, each with where it was read; the page's own metas, as they stand, as one more."""
     told = page.displayed
     facts: dict[str, object] = {
-        name: {"value": fact["value"], "read_from": fact["where"]} for name, fact in told.get("facts", {}).items()
+        name: {"value": fact["value"], "read_from": fact["where"]}
+        for name, fact in told.get("facts", {}).items()
     }
     if told.get("meta"):
         facts["metas"] = {"value": told["meta"], "read_from": "meta elements"}

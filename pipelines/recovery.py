@@ -81,4 +81,3 @@ async def _salvage(capture: Capture, runtime: Runtime) -> None:
         for exchange in salvage(folder) if folder.exists() else ():
             sink.write_exchange(exchange)  # half received when the process died: kept, marked truncated
     capture.save()
-
