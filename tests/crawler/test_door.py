@@ -118,18 +118,19 @@ def test_a_peer_that_is_not_allowed_hears_no_byte_although_the_resolver_let_it_t
     assert b"".join((*plain.heard, *tls.heard)) == b""
 
 
-def test_a_request_that_names_a_proxy_is_refused() -> None:
-    with server() as proxy:
-        answer = crawl("http://a.example/", proxy=f"http://127.0.0.1:{proxy.port}")["http://a.example/"]
-    assert "RefusedRequest" in answer["error"]
-    assert proxy.heard == []
-
-
-def test_other_schemes_have_no_handler(tmp_path: Path) -> None:
+def test_a_request_that_names_a_proxy_is_refused_and_other_schemes_have_no_handler(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
-    urls = [f"file://{tmp_path}/secret", "ftp://127.0.0.1/x", "s3://bucket/key"]
-    for answer in crawl(*urls, settings={"AKASHI_ALLOW_PRIVATE": True}).values():
-        assert "NotSupported" in answer["error"]
+    others = [f"file://{tmp_path}/secret", "ftp://127.0.0.1/x", "s3://bucket/key"]
+    with server() as proxy:
+        answers = crawl(
+            *("http://a.example/", *others),
+            proxy=f"http://127.0.0.1:{proxy.port}",
+            settings={"AKASHI_ALLOW_PRIVATE": True},
+        )
+    assert "RefusedRequest" in answers["http://a.example/"]["error"]
+    assert proxy.heard == []
+    for url in others:
+        assert "NotSupported" in answers[url]["error"], url
 
 
 def test_allow_private_lifts_the_address_check_and_keeps_hosts_and_tls() -> None:
