@@ -24,7 +24,8 @@ from typing import Any, Final
 import certifi
 
 from evidence.reasons import Reason
-from pipelines.children import ChildResult, Limits, make_workdir, python_argv, run_child
+from pipelines.child_python import python_argv
+from pipelines.children import ChildResult, Limits, make_workdir, run_child
 from pipelines.guard import Tunnel
 from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
