@@ -125,16 +125,46 @@ def test_a_huge_page_is_captured(site, archive, tmp_path):
     assert (folder / "screenshots" / "full.png").stat().st_size > 10_000
 
 
-def test_a_missing_browser_says_what_to_do(site, own_archive):
-    only_python = own_archive.home.parent / "bin"  # where the children's user can walk
-    only_python.mkdir(mode=0o755)
-    for name in ("ffmpeg", "ffprobe", "setpriv", "prlimit", "certutil", "sh", "env"):
+def path_with(folder: Path, *names: str) -> str:
+    """A PATH of one folder, where the children's user can walk, that holds only these programs."""
+    folder.mkdir(mode=0o755)
+    for name in names:
         found = next((p for d in os.environ["PATH"].split(":") if (p := Path(d) / name).exists()), None)
         if found:
-            (only_python / name).symlink_to(found)
-    result = own_archive.capture(site.url("/post/2"), code=4, PATH=str(only_python))
+            (folder / name).symlink_to(found)
+    return str(folder)
+
+
+COMMON = (
+    "setpriv",
+    "prlimit",
+    "certutil",
+    "sh",
+    "env",
+    "expr",
+    "uname",
+    "cat",
+    "grep",
+    "ls",
+    "basename",
+    "dirname",
+    "free",
+)
+
+
+def test_a_missing_browser_says_what_to_do(site, own_archive):
+    path = path_with(own_archive.home.parent / "bin", *COMMON, "ffmpeg", "ffprobe")
+    result = own_archive.capture(site.url("/post/2"), code=4, PATH=path)
     assert result["reasons"][0]["code"] == "browser-failed"
     assert "make setup" in result["reasons"][0]["detail"]
+
+
+def test_a_missing_ffmpeg_leaves_a_partial_capture_that_says_what_to_do(site, own_archive):
+    path = path_with(own_archive.home.parent / "bin", *COMMON, "chromium")
+    result = own_archive.capture(site.url("/post/hls"), code=3, PATH=path)
+    assert {reason["code"] for reason in result["reasons"]} == {"inspect-failed", "derivative-failed"}
+    assert all("make setup" in reason["detail"] for reason in result["reasons"])
+    assert [medium["role"] for medium in result["media"]] == ["assembled"]
 
 
 def test_a_bad_setting_is_one_line_and_exit_2(archive):
