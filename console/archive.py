@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evidence.errors import UsageError
+from evidence.digests import digest_bytes
+from evidence.entry import Entry
+from evidence.errors import CheckFailedError, UsageError
 from evidence.manifest import parse_manifest
 from storage.catalogue import Catalogue
 from storage.connect import open_store
@@ -47,5 +49,16 @@ class Archive:
         raise UsageError(f"{what} begin with {capture!r}", next="akashi list shows what the archive holds")
 
     def manifest(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The stored manifest of a capture."""
-        return dict(parse_manifest(self.store.read(row["manifest"])).document)
+        """The stored manifest of a capture, as its ledger entry names it. Raises CheckFailedError."""
+        data = self.store.read(row["manifest"])
+        named = {
+            one["key"]: one["sha256"]
+            for one in Entry.decode(self.ledger.entry_bytes(row["entry"])).body["objects"]
+        }
+        if named.get(row["manifest"]) != digest_bytes(data).sha256:
+            raise CheckFailedError(
+                f"{row['manifest']} is not what ledger entry {row['entry']} names",
+                rule="manifest-digest",
+                next="akashi audit",
+            )
+        return dict(parse_manifest(data).document)

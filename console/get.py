@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -116,9 +117,10 @@ def _derive(sources: list[Path], output: Path) -> str:
         work = make_workdir(Path(name) / "work")
         inputs = []
         for source in sources:
-            (work / source.name).write_bytes(source.read_bytes())
+            shutil.copyfile(source, work / source.name)
+            (work / source.name).chmod(0o644)
             inputs.append(work / source.name)
         said = asyncio.run(make_playable(inputs, work / "out.mp4", work))
         if not said:
-            output.write_bytes((work / "out.mp4").read_bytes())
+            shutil.copyfile(work / "out.mp4", output)
         return said

@@ -46,6 +46,8 @@ async def admit(candidate: Candidate, runtime: Runtime, fetch_robots: Fetch) -> 
             code=code,
             next="a named person may lift it for this URL: --override-robots REASON --operator NAME",
         )
+    if runtime.options.limit and runtime.admitted >= runtime.options.limit:
+        raise RefusedError(f"the limit of {runtime.options.limit} captures is reached", code="over-budget")
     runtime.admitted += 1
     return await start(candidate, runtime, resolver, decision)
 
@@ -55,8 +57,6 @@ def _refuse_repeats(candidate: Candidate, runtime: Runtime) -> None:
         return
     if candidate.url in runtime.seen or runtime.catalogue.is_captured(candidate.url):
         raise RefusedError(REFUSALS["already-captured"], code="already-captured")
-    if runtime.options.limit and runtime.admitted >= runtime.options.limit:
-        raise RefusedError(f"the limit of {runtime.options.limit} captures is reached", code="over-budget")
     runtime.seen.add(candidate.url)
 
 

@@ -86,11 +86,13 @@ class Workshop:
         runtime = await self.open()
         try:
             await steps.run_step(step, capture, runtime)
-        except steps.UNREACHABLE as error:
-            self.stop(error)
-            self.leave(candidate)
+        except BaseException as error:
+            self.leave(candidate)  # whatever ended it: what is in the spool is the next start's to finish
             capture.release()
-            raise Refused(candidate.url, error) from error
+            if isinstance(error, steps.UNREACHABLE):
+                self.stop(error)
+                raise Refused(candidate.url, error) from error
+            raise
         return candidate
 
     def stop(self, error: AkashiError) -> None:

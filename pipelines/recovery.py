@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from evidence.errors import CheckFailedError
 from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.page import open_sink
@@ -30,14 +31,17 @@ async def recover(runtime: Runtime) -> list[Capture]:
     for folder in sorted(runtime.settings.home.spool.iterdir()):
         if not folder.is_dir():
             continue
-        capture = Capture.reopen(folder)
-        if capture is None:
-            continue
+        capture = None
         try:
-            if await _close(capture, runtime):
+            capture = Capture.reopen(folder)
+            if capture is not None and await _close(capture, runtime):
                 closed.append(capture)
+        except (CheckFailedError, LookupError, TypeError, ValueError):
+            # One that cannot be finished must not keep the others waiting, nor the captures to come.
+            log.exception("%s stays in the spool, unfinished", folder)
         finally:
-            capture.release()
+            if capture is not None:
+                capture.release()
     return closed
 
 

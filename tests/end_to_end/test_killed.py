@@ -126,3 +126,12 @@ def test_a_store_that_dies_midway_keeps_the_capture_and_the_next_start_finishes_
         assert own_archive.run("akashi", "store", "start").returncode == 0
         far.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
         is_whole(far)
+
+
+def test_a_spool_that_nobody_can_read_stays_and_holds_nothing_up(site, own_archive):
+    broken = own_archive.home / "spool" / "01KAR5Q8Z41X7JQ9D2N6V0H3GT"
+    broken.mkdir(parents=True)
+    own_archive.home.chmod(0o711)
+    (broken / "state.json").write_text("{ torn", "utf-8")
+    own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
+    assert (broken / "state.json").exists()
