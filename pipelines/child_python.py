@@ -56,11 +56,16 @@ def _all_open() -> bool:
 
 
 @cache
-def _readable_copy() -> Path:
-    """The folder with a copy of the sources, made if it is not there. Raises UsageError, OSError."""
+def _contents() -> tuple[str, dict[Path, bytes]]:
+    """The copy's name and what is in it; they are this process's own, whatever happens to the checkout."""
     sources = {path.relative_to(_CHECKOUT): path.read_bytes() for path in _sources()}
     state = b"".join(b"%s %d\n%s" % (bytes(name), len(data), data) for name, data in sources.items())
-    name = f"code-{hashlib.sha256(state).hexdigest()[:16]}"
+    return f"code-{hashlib.sha256(state).hexdigest()[:16]}", sources
+
+
+def _readable_copy() -> Path:
+    """The folder with a copy of the sources, made if it is not there. Raises UsageError, OSError."""
+    name, sources = _contents()
     folder = Home.from_environment().make().spool.parent / name
     if not folder.is_dir():
         _write(sources, folder)
