@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from console.archive import Archive
 from console.output import emit, json_option, say
 from evidence.audit import audit
+from storage.archive import Archive
 from storage.folder import FolderCopy
 
 

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import click
 
-from console.archive import Archive
 from console.output import emit, human_size, json_option, say
 from evidence.digests import digest_file
 from evidence.errors import CheckFailedError, UsageError
@@ -19,6 +18,7 @@ from pipelines.children import make_workdir
 from pipelines.inspect import make_playable
 from pipelines.record.index import cdxj_of
 from pipelines.record.rebuild import rebuild_media, write_body
+from storage.archive import Archive
 
 _SHOTS: Final = {
     "screenshot-viewport.png": "screenshots/viewport.png",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from console.archive import Archive
 from console.output import both_times, emit, human_size, json_option, say
+from storage.archive import Archive
 
 
 @click.command("list")

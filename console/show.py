@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from console.archive import Archive
 from console.output import both_times, emit, human_size, json_option
+from storage.archive import Archive
 
 
 @click.command("show")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from console.archive import Archive
 from console.output import emit, human_size, json_option, say
 from evidence.errors import UsageError
+from storage.archive import Archive
 from storage.embedded import EmbeddedStore
 from storage.folder import copy_to_folder
 from storage.settings import Settings

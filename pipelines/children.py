@@ -19,18 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from evidence.errors import UsageError
-from pipelines.child_python import python_argv
 from storage.home import CHILD_USER, child_user
-
-__all__ = [
-    "ChildResult",
-    "Limits",
-    "child_argv",
-    "child_environment",
-    "make_workdir",
-    "python_argv",
-    "run_child",
-]
 
 GRACE_SECONDS: Final = 2.0
 """Between SIGTERM, on which a child may close its files, and SIGKILL."""

@@ -68,7 +68,9 @@ class Workshop:
                 raise self.fatal
             if self.runtime is None:
                 options, settings = options_from(self.crawler.settings, Settings.load())
-                self.runtime = await asyncio.to_thread(Runtime.open, settings, options, self.listener)
+                self.runtime = await asyncio.to_thread(
+                    Runtime.open, settings, options=options, listener=self.listener
+                )
                 if self.interrupted:
                     self.runtime.interrupted.set()
                 await recover(self.runtime)

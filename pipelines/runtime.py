@@ -12,12 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.options import CaptureOptions
-from storage.catalogue import Catalogue
-from storage.connect import open_store
-from storage.keyring import Keyring
-from storage.ledger import Ledger
-from storage.objects import ObjectStore
-from storage.settings import Settings
+from storage.archive import Archive
 
 
 class Listener(Protocol):
@@ -31,34 +26,17 @@ def unheard(url: str, step: str, text: str, *, done: int = 0, total: int = 0) ->
     """Nobody watches."""
 
 
-@dataclass
-class Runtime:
-    """The shared things of one process."""
+@dataclass(kw_only=True)
+class Runtime(Archive):
+    """The archive, and what the captures of one process share besides."""
 
-    settings: Settings
     options: CaptureOptions
-    store: ObjectStore
-    keyring: Keyring
-    ledger: Ledger
-    catalogue: Catalogue
     listener: Listener = unheard
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by Ctrl-C or SIGTERM: recording stops, what was recorded is sealed, preserved and proved."""
     seen: set[str] = field(default_factory=set)
     """URLs of this crawl, so that one crawl captures none twice."""
     admitted: int = 0
-
-    @classmethod
-    def open(cls, settings: Settings, options: CaptureOptions, listener: Listener = unheard) -> Runtime:
-        """Start or reach the store, open the ledger. Raises StoreUnavailableError, LedgerUnavailableError."""
-        settings.home.make()
-        store = open_store(settings)
-        keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-        ledger = Ledger(settings.home, store, keyring)
-        ledger.open()
-        catalogue = Catalogue(settings.home)
-        catalogue.follow(store, ledger)
-        return cls(settings, options, store, keyring, ledger, catalogue, listener)
 
 
 async def in_thread(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

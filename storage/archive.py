@@ -1,9 +1,9 @@
-"""The archive as the read-only commands see it: settings, store, ledger, catalogue, opened the same way."""
+"""The archive, opened: settings, store, keys, ledger and catalogue, the same way for captures and for those who read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from evidence.digests import digest_bytes
 from evidence.entry import Entry
@@ -19,7 +19,7 @@ from storage.settings import Settings
 
 @dataclass
 class Archive:
-    """Opened once a command."""
+    """Opened once a process."""
 
     settings: Settings
     store: ObjectStore
@@ -28,9 +28,12 @@ class Archive:
     catalogue: Catalogue
 
     @classmethod
-    def open(cls) -> Archive:
-        """Reach the store, open the ledger. Raises StoreUnavailableError, LedgerUnavailableError."""
-        settings = Settings.load()
+    def open(cls, settings: Settings | None = None, **more: Any) -> Self:
+        """Start or reach the store, open the ledger; `more` is a subclass's own.
+
+        Raises StoreUnavailableError, LedgerUnavailableError, UsageError (settings).
+        """
+        settings = settings or Settings.load()
         settings.home.make()
         store = open_store(settings)
         keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
@@ -38,7 +41,7 @@ class Archive:
         ledger.open()
         catalogue = Catalogue(settings.home)
         catalogue.follow(store, ledger)
-        return cls(settings, store, keyring, ledger, catalogue)
+        return cls(settings, store, keyring, ledger, catalogue, **more)
 
     def find(self, capture: str) -> dict[str, Any]:
         """The catalogue's row of one capture, by its id or an unambiguous beginning. Raises UsageError."""
