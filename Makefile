@@ -48,8 +48,8 @@ format: setup
 	@.venv/bin/ruff check --fix --quiet || true
 	@.venv/bin/ruff format --quiet
 
-# After changing a dependency in pyproject.toml.
+# After changing a dependency in pyproject.toml. What is locked stays as it is, unless UPGRADE=--upgrade.
 lock:
-	@.tools/bin/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
+	@.tools/bin/uv --no-config pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
 	@rm -rf .wheels && .tools/bin/python -m pip download -q --require-hashes --no-deps --only-binary :all: -d .wheels -r requirements.lock
 	@.tools/bin/uv lock
