@@ -3,6 +3,8 @@
 .PHONY: help setup demo test test-all prove bench capture lint format lock
 
 PY := .venv/bin/python
+# A file of tests stays together, for what it has recorded once serves all of them; most tests wait more than they work.
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo "make demo              crawl a friendly local site, capture two videos, catch a forged byte"
@@ -20,7 +22,7 @@ demo: setup
 	@$(PY) tools/demo.py
 
 test: setup lint
-	@$(PY) -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+	@$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" --cov --cov-report=term:skip-covered
 
 test-all: setup
 	@tests/wordpress/setup

@@ -20,3 +20,9 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def media() -> Media:
     return made_media()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: side by side (`-n`), none of them is then what all the others wait for."""
+    items.sort(key=lambda item: "/end_to_end/" not in item.nodeid)
