@@ -65,7 +65,7 @@ class ServedExchange:
     @property
     def status(self) -> int:
         """The response's status; 0 when none was sent, or something else in its place."""
-        return int(self.response_head.split(b" ", 2)[1]) if self.response_head.startswith(b"HTTP/") else 0
+        return int(self.response_head.split(None, 2)[1]) if self.response_head.startswith(b"HTTP/") else 0
 
     @property
     def request_headers(self) -> Headers:

@@ -47,10 +47,13 @@ class Wire:
         self._exchange.frames_out += data
         self._sock.sendall(data)
 
-    def receive_frames(self) -> bytes:
-        """Bytes of a WebSocket from the client; none at its end."""
+    def receive_frames(self, wait: float = 60.0) -> bytes | None:
+        """Bytes of a WebSocket from the client; none at its end, None after `wait` seconds without any."""
+        self._sock.settimeout(wait)
         try:
             data = self._sock.recv(PIECE)
+        except TimeoutError:
+            return None
         except OSError:
             return b""
         self._exchange.frames_in += data
