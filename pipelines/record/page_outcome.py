@@ -72,8 +72,10 @@ def gaps_of(
     That are refusals, and gaps in the recording itself: what the browser `reported` as answered more often
     than its log has it. (What workers ask, what is prefetched, and preflights are in the log alone.)
     """
-    missing: dict[str, str] = {}
-    refused, lacking = [], []
+    refused, lacking = [], [url for _, url in assembler.lost]
+    missing = {
+        url: f"{method}: answered, and the network log does not say what" for method, url in assembler.lost
+    }
     seen, unsent = {url for _, url in recorded}, Counter(url for url, _ in assembler.unsent)
     for url, error in assembler.unsent:
         if url in seen or url in missing:
@@ -87,6 +89,8 @@ def gaps_of(
     for (method, url), asked in reported.asked.items():
         answered = reported.answered[method, url]
         found = recorded[method, url] + assembler.cached[method, url] + unsent[url]
+        if answered > found and url in missing:
+            continue
         if answered > found:
             missing[url] = f"{method}: the browser reported {answered} answers, its network log has {found}"
             lacking.append(url)

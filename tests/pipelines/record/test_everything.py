@@ -14,6 +14,7 @@ from tests.site.everything import everything_url
 from tests.site.served_log import ServedExchange
 
 Pair = tuple[Record, Record | None]
+RUNS = 10
 
 
 @dataclass
@@ -125,3 +126,14 @@ def test_what_is_not_in_the_record_is_listed_and_nothing_was_lost(run):
 def test_answers_before_the_answer_are_kept_beside_it(run):
     (facts,) = facts_of(run.folder, next(one.url for one in run.served if one.target.endswith("/odd/hints")))
     assert facts["interim"][0].startswith("HTTP/1.1 103 Early Hints\r\nLink: ")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ten_of_ten_runs_record_all_that_was_served(site):
+    for _ in range(RUNS):
+        with a_folder() as made:
+            run = run_everything(site, made)
+            assert "ready" in run.record.text
+            assert (run.lacking, run.left) == ([], [])
+            assert [one.code for one in run.record.reasons] == []

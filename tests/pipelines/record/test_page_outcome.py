@@ -25,7 +25,7 @@ def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = 
 
 def an_assembler(**facts: Any) -> Assembler:
     """What the log told (the assembler itself is faked: only its lists are read)."""
-    empty: dict[str, Any] = {"unsent": [], "cached": Counter(), "document": [PAGE]}
+    empty: dict[str, Any] = {"unsent": [], "lost": [], "cached": Counter(), "document": [PAGE]}
     return cast("Assembler", SimpleNamespace(**{**empty, **facts}))
 
 
@@ -108,6 +108,13 @@ def test_the_second_of_two_like_requests_is_missed_too():
     assert [one.code for one in reasons] == ["exchange-missing"]
     other = Counter({("POST", PAGE): 1, **recorded(PAGE)})
     assert gaps_of(an_assembler(), seen(PAGE, PAGE), other, NOTHING)[1] != []
+
+
+def test_what_the_log_itself_shows_to_lack_is_a_reason_even_if_nobody_reported_it():
+    assembler = an_assembler(lost=[("POST", "https://a.test/from-a-worker")])
+    missing, reasons = gaps_of(assembler, seen(PAGE), recorded(PAGE), NOTHING)
+    assert [one.url for one in missing] == ["https://a.test/from-a-worker"]
+    assert [one.code for one in reasons] == ["exchange-missing"]
 
 
 def test_what_a_service_worker_answered_or_the_browser_gave_up_is_listed_and_no_gap():
