@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, Response
 
-from pipelines.record.exchange import Asked
+from pipelines.record.exchange import Asked, crossing
 
 QUIET_SECONDS: Final = 0.5
 STILL_SECONDS: Final = 3.0
@@ -24,8 +24,9 @@ class Traffic:
     """Listens to a page and all that it opens, from the start.
 
     Quiet: the document is loaded, and for QUIET_SECONDS no request began, none got its answer, no bytes
-    came but those of media and event streams, and no request waits for its answer in the network stack. Not `networkidle`: an
-    answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
+    came but those of media and event streams, and no request waits in the network stack for its answer.
+    Not `networkidle`: an answer that the page never reads (`fetch` for its effect) stays open for ever in
+    Chromium's eyes.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Traffic:
                 seen, self._last = self._awaited(), clock()
 
     def _stands(self, now: float) -> bool:
-        # With frames of several processes Chromium may never say `load`: then nothing under way is enough.
+        # With frames of several processes `load` may never come: then it is enough that nothing is under way.
         still = not self._under_way() and now > self._last + STILL_SECONDS
         return self._loaded or self.broken or still
 
@@ -106,4 +107,4 @@ class Traffic:
 
 
 def _key(request: Request) -> Asked:
-    return request.method, urldefrag(request.url).url
+    return request.method, crossing(request.url)

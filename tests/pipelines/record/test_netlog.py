@@ -17,7 +17,7 @@ from pipelines.record.exchange import BodyState, Exchange, Layer
 from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
-from pipelines.record.netlog_wire import render_head, take_data, take_head, unescape
+from pipelines.record.netlog_wire import DataFrames, render_head, take_head, unescape
 from pipelines.record.spool import BodySpool
 
 HERE = Path(__file__).parent
@@ -393,12 +393,19 @@ def test_data_frames_are_found_however_the_bytes_are_cut(size):
             frame(0, 1, 0x80000003, b"!"),
         )
     )
-    buffer = bytearray()
+    frames = DataFrames()
     found: dict[int, bytes] = {}
     for at in range(0, len(stream), size):
-        for number, piece in take_data(buffer, stream[at : at + size]):
+        for number, piece in frames.take(stream[at : at + size]):
             found[number] = found.get(number, b"") + piece
-    assert found == {1: b"one two", 3: b"padded!", 5: b""}
+    assert found == {1: b"one two", 3: b"padded!"}
+
+
+def test_the_content_of_a_frame_is_there_before_its_padding():
+    frames = DataFrames()
+    assert frames.take(b"\0\0\x06\0\x09\0\0\0\x01\x02who") == [(1, b"who")]
+    assert frames.take(b"\0\0") == []
+    assert frames.take(b"\0\0\x01\0\0\0\0\0\x03!") == [(3, b"!")]
 
 
 def test_heads_are_found_however_the_bytes_are_cut():
