@@ -43,7 +43,7 @@ class Traffic:
         """Set it to have the page taken as quiet."""
         self._page, self._awaited, self._under_way = page, awaited, under_way
         self._loaded = False
-        self._unanswered: set[Request] = set()
+        self._unanswered: dict[Request, Asked] = {}
         self._last = asyncio.get_running_loop().time()
         page.on("load", self._load)
         page.context.on("request", self._began)
@@ -69,7 +69,7 @@ class Traffic:
 
     def _waits(self) -> bool:
         # Of a shared worker's script, or a beacon of a frame that is gone, Playwright never tells the end.
-        return any(_key(request) in self._under_way() for request in self._unanswered)
+        return not self._under_way().keys().isdisjoint(self._unanswered.values())
 
     def _load(self, _: Page) -> None:
         self._loaded = True
@@ -78,7 +78,7 @@ class Traffic:
         if urlsplit(request.url).scheme in {"http", "https"}:
             self.asked[_key(request)] += 1
             if request.resource_type not in _UNENDING:
-                self._unanswered.add(request)
+                self._unanswered[request] = _key(request)
         self._last = asyncio.get_running_loop().time()
 
     def _responded(self, response: Response) -> None:
@@ -91,7 +91,7 @@ class Traffic:
 
     def _answered(self, request: Request) -> None:
         if request in self._unanswered:
-            self._unanswered.discard(request)
+            del self._unanswered[request]
             self._last = asyncio.get_running_loop().time()
 
     def _failed(self, request: Request) -> None:
