@@ -7,10 +7,19 @@ For HTTP/2 the head is rendered as HTTP/1.1 text and the record says so.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+
+Asked = tuple[str, str]
+"""Method and URL as `crossing` gives it: what requests are counted by."""
+
+
+def crossing(url: str) -> str:
+    """The URL without its fragment and credentials, which never cross the wire in it (RFC 9110 §4.2)."""
+    return re.sub(r"^(\w+://)[^/?]*@", r"\1", url.partition("#")[0])
 
 
 class Layer(StrEnum):
@@ -78,6 +87,12 @@ class Exchange:
     layer: Layer = Layer.H1_BYTES
     network: Network = field(default_factory=Network)
     error: str = ""
+    interim: tuple[bytes, ...] = ()
+    """Heads of the answers that came before the answer (1xx)."""
+    trailers: bytes = b""
+    """Field lines behind an HTTP/2 body; in HTTP/1.1 they are part of it."""
+    frames: Body | None = None
+    """What crossed the WebSocket that the exchange opened (`pipelines.record.websocket`)."""
 
 
 @dataclass(frozen=True, slots=True)
