@@ -55,6 +55,8 @@ class Assembler:
         self.websockets: list[str] = []
         self.document: list[str] = []
         """URLs of the page's own document: where it was asked for first, then each redirect."""
+        self.lost: list[tuple[str, str]] = []
+        """(URL, why) of what a tap could not have (`tap.Gathered`): nothing, here."""
         self.own: list[str] = []
         """URLs that the browser asked for on its own account: kept out of the WARC."""
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from evidence.reasons import Reason
 from pipelines.guard import Tunnel
 from pipelines.record.exchange import Missing
-from pipelines.record.netlog_exchanges import Assembler
+from pipelines.record.tap import Gathered
 
 _CODES: Final = (
     (r"ERR_(CERT|SSL|BAD_SSL|TLS|ECH)_|ERR_(CT|CERTIFICATE|INSECURE)", "tls-failed"),
@@ -23,7 +23,7 @@ _CODES: Final = (
 _STATUS: Final = {401: "http-401", 403: "http-403", 429: "http-429"}
 GONE: Final = (404, 410)
 """No failures: the page is gone, and its tombstone is worth keeping."""
-_PORTS: Final = {"http": 80, "https": 443}
+PORTS: Final = {"http": 80, "https": 443}
 
 Place = tuple[str, int]
 """Host in lower case and port."""
@@ -64,13 +64,15 @@ def failure_of(document: str, status: int, error: str, door: dict[Place, Reason]
 
 
 def gaps_of(
-    assembler: Assembler, reported: Iterable[str], recorded: Collection[str], door: dict[Place, Reason]
+    assembler: Gathered, reported: Iterable[str], recorded: Collection[str], door: dict[Place, Reason]
 ) -> tuple[list[Missing], list[Reason]]:
     """What happened but is not in the WARC, each URL once; and which of it makes a capture less than complete.
 
     That are refusals, and gaps in the recording itself: what the browser `reported` and its log lacks.
     """
-    missing = dict.fromkeys(assembler.websockets, "WebSocket frames are not recorded yet")
+    missing = dict.fromkeys(assembler.websockets, "WebSocket frames are not recorded yet") | dict(
+        assembler.lost
+    )
     refused, lacking = [], []
     for url, error in assembler.unsent:
         if url in recorded or url in missing:
@@ -83,7 +85,7 @@ def gaps_of(
             refused.append(url)
     for url in reported:
         if url not in recorded and url not in assembler.cached and url not in missing:
-            missing[url] = "the browser reported the request, its network log does not have it"
+            missing[url] = "the browser reported the request, the recording does not have it"
             lacking.append(url)
     reasons = [
         Reason(code, f"{len(urls)} requests, the first {urls[0]}")
@@ -95,4 +97,4 @@ def gaps_of(
 
 def _place(url: str) -> Place:
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)

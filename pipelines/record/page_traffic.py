@@ -23,7 +23,7 @@ class Traffic:
     """
 
     def __init__(self, page: Page, awaited: Callable[[], int]) -> None:
-        """`awaited` counts the bytes that a page waits for (`Assembler.awaited`)."""
+        """`awaited` counts the bytes that a page waits for (`Gathered.awaited`)."""
         self.urls: dict[str, None] = {}
         """Every http(s) URL that was reported as requested, without fragments, in order."""
         self.broken = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ from evidence.errors import RefusedError
 from pipelines.guard import Resolver, Tunnel
 from pipelines.record.page import PageRecord, record_page
 from pipelines.record.sink import WarcSink
+from pipelines.record.tap import Recorder
 from storage.settings import Settings
+
+RECORDER = Recorder("cdp" if os.environ.get("AKASHI_PAGE_RECORDER") == "cdp" else "netlog")
 
 
 class LoopbackToo(Resolver):
@@ -70,6 +74,7 @@ async def recording(
                 tunnel=tunnel,
                 settings=settings,
                 on_progress=lambda *_: None,
+                recorder=RECORDER,
             )
     finally:
         sink.close()

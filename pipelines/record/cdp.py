@@ -1,0 +1,153 @@
+"""The fallback recorder: what Chromium tells of its traffic over the DevTools protocol, without touching any.
+
+A connection of its own beside Playwright's, whose sessions know no workers or frames of other sites:
+
+    browser ─┬─ page ─┬─ iframe of another site      each attached before its first request: it waits until
+             │        └─ worker ── its workers       all who debug it let it go, so nothing here may wait
+             ├─ service worker, shared worker        from here only: two sessions on one repeat everything
+             └─ window that the page opens
+
+What is recorded is what the network stack handed on: docs/formats/warc.md, layer `cdp-decoded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from evidence.errors import CaptureFailedError
+from pipelines.record.cdp_exchanges import BODY_MAX, CdpAssembler
+from pipelines.record.spool import open_spooled
+
+_ATTACH_SECONDS: Final = 10.0
+_SETTLE_SECONDS: Final = 5.0
+_MESSAGE_MAX: Final = 8 * BODY_MAX
+"""Bytes of one message: a body in base64 or as JSON text, or a `data:` URL. A larger one ends the recording."""
+_PORT_FILE: Final = re.compile(rb"(\d{1,5})\n(/devtools/browser/[0-9a-f-]+)\s*")
+_WORKERS: Final = ("service_worker", "shared_worker")
+_TYPES: Final = ("page", "iframe", "worker", *_WORKERS)
+
+Reply = Callable[[dict[str, Any]], None]
+
+
+class CdpTap:
+    """A PageTap over a DevTools connection, in a thread of its own."""
+
+    switches = ("--remote-debugging-port=0",)
+
+    def __init__(self, assembler: CdpAssembler) -> None:
+        self.assembler = assembler
+        self.client: dict[str, Any] = {}
+        self.failure: Exception | None = None
+        self._pending: dict[int, Reply | None] = {}
+        self._asked = 0
+        self._ready = threading.Event()
+        self._settled = False
+        self._socket: ClientConnection
+        self._thread: threading.Thread | None = None
+        assembler.ask = self._ask
+
+    async def attach(self, profile: Path) -> None:
+        """Connect, and be told of everything from now on. Raises CaptureFailedError."""
+        try:
+            with open_spooled(profile / "DevToolsActivePort") as stream:
+                found = _PORT_FILE.fullmatch(stream.read(200))
+        except OSError as error:
+            raise _unattached(str(error)) from error
+        if found is None:
+            raise _unattached("DevToolsActivePort is not as it was")
+        url = f"ws://127.0.0.1:{int(found[1])}{found[2].decode('ascii')}"
+        self._thread = threading.Thread(target=self._run, args=(url,), name="cdp", daemon=True)
+        self._thread.start()
+        if not await asyncio.to_thread(self._ready.wait, _ATTACH_SECONDS) or self.failure is not None:
+            raise _unattached(str(self.failure or "no answer"))
+
+    async def settle(self) -> None:
+        """Wait until the bodies that were asked for have come."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        while self._pending and time.monotonic() < end and self._thread and self._thread.is_alive():
+            await asyncio.sleep(0.02)
+        self._settled = True
+
+    def finish(self, why: str) -> None:
+        """Hand on what is open. Raises what ended the recording early."""
+        if self._thread is not None:
+            self._thread.join(_SETTLE_SECONDS)
+        if self.failure is not None:
+            raise self.failure
+        self.assembler.close(why)
+
+    def _run(self, url: str) -> None:
+        try:
+            with connect(
+                url, max_size=_MESSAGE_MAX, compression=None, proxy=None, ping_interval=None, close_timeout=1
+            ) as self._socket:
+                self._begin()
+                while True:
+                    self._take(json.loads(self._socket.recv()))
+        except ConnectionClosed as error:
+            if not self._settled:
+                self.assembler.ended(f"Chromium's DevTools connection ended early: {error}")
+        except Exception as error:  # noqa: BLE001  # the thread's edge: `finish` raises it again
+            self.failure = error
+        finally:
+            self._ready.set()
+
+    def _begin(self) -> None:
+        self._ask("", "Browser.getVersion", self._version)
+        self._ask("", "Browser.getBrowserCommandLine", self._command_line)
+        self._listen("", [*({"type": kind, "exclude": True} for kind in ("browser", "tab")), {}])
+
+    def _version(self, reply: dict[str, Any]) -> None:
+        name, _, version = reply["result"]["product"].partition("/")
+        self.client |= {"name": name, "version": version, "revision": reply["result"]["revision"]}
+
+    def _command_line(self, reply: dict[str, Any]) -> None:  # told to automation only, which Playwright is
+        self.client["command_line"] = shlex.join(reply.get("result", {}).get("arguments", []))
+
+    def _listen(self, session: str, targets: list[dict[str, Any]]) -> None:
+        self._ask(
+            session, "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True,
+            filter=targets,
+        )  # fmt: skip
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "id" in message:
+            then = self._pending.pop(message["id"], None)
+            if then is not None:
+                then(message)
+        elif message["method"] == "Target.attachedToTarget":
+            self._attached(message["params"]["sessionId"], message["params"]["targetInfo"])
+        else:
+            self.assembler.feed(message.get("sessionId", ""), message["method"], message["params"])
+
+    def _attached(self, session: str, target: dict[str, str]) -> None:
+        if target["type"] in _TYPES:
+            self.assembler.attached(target["type"], target["targetId"], target["url"])
+            self._ask(
+                session, "Network.enable", maxResourceBufferSize=BODY_MAX, maxTotalBufferSize=4 * BODY_MAX,
+                maxPostDataSize=BODY_MAX,
+            )  # fmt: skip
+            if target["type"] not in _WORKERS:
+                self._listen(session, [*({"type": kind, "exclude": True} for kind in _WORKERS), {}])
+        self._ask(session, "Runtime.runIfWaitingForDebugger", lambda _: self._ready.set())
+
+    def _ask(self, session: str, method: str, then: Reply | None = None, **params: Any) -> None:
+        self._asked += 1
+        self._pending[self._asked] = then
+        order = {"id": self._asked, "method": method, "params": params}
+        self._socket.send(json.dumps(order | ({"sessionId": session} if session else {})))
+
+
+def _unattached(why: str) -> CaptureFailedError:
+    return CaptureFailedError(f"Chromium's DevTools cannot be reached: {why}", next="try again")
