@@ -57,8 +57,9 @@ class Tunnel:
     `connections`, `refused` and `failures` only grow, and may be read at any time.
     """
 
-    def __init__(self, resolver: Resolver, log: Path) -> None:
-        self.resolver, self.log, self.port = resolver, log, 0
+    def __init__(self, resolver: Resolver, log: Path, only: tuple[str, int] | None = None) -> None:
+        """`only`: the one (host, port) to which the door leads; None: wherever the resolver allows."""
+        self.resolver, self.log, self.only, self.port = resolver, log, only, 0
         self.connections: list[Connection] = []
         self.refused: list[Refused] = []
         self.failures: list[Failed] = []
@@ -148,6 +149,8 @@ class Tunnel:
     def _connect(self, host: str, port: int, client_port: int) -> tuple[socket.socket, Connection]:
         """Resolve, check, connect; what cannot be is recorded, and raised as the reply to give."""
         try:
+            if self.only not in {None, (host, port)}:
+                raise RefusedError(f"this door leads to {self.only} only", code="address-refused")
             dns = self.resolver.resolve(host)
             # The address that worked before is tried first.
             server, ip = self._reach(port, *sorted(dns, key=lambda ip: ip != self._best.get(host)))

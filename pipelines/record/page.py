@@ -30,7 +30,7 @@ from pipelines.record.netlog_reader import NetLogReader
 from pipelines.record.page_outcome import GONE, PORTS, failure_of, gaps_of, unreached
 from pipelines.record.page_visit import Progress, Seen, Visit
 from pipelines.record.sink import WarcSink
-from pipelines.record.tap import PageTap, Recorder
+from pipelines.record.tap import EXACT, PageTap, Recorder
 from storage.settings import Settings
 
 _MEDIA: Final = ("video/", "application/vnd.apple.mpegurl", "application/x-mpegurl", "application/dash+xml")
@@ -77,7 +77,7 @@ async def record_page(
     tunnel: Tunnel,
     settings: Settings,
     on_progress: Progress,
-    recorder: Recorder = Recorder(),
+    recorder: Recorder = EXACT,
 ) -> PageRecord:
     """Record the page at `url` into `sink`, by the tap that `recorder` names.
 
@@ -119,12 +119,13 @@ class Recording:
     def make_tap(self, fifo: Path) -> PageTap:
         """What records one browser."""
         spool, emit = self._sink.spool, self._emit
-        self._taps.append(
-            CdpTap(CdpAssembler(spool=spool, emit=emit, peer=self._peer_of))
-            if self._recorder.name == "cdp"
-            else NetLogReader(fifo, Assembler(spool=spool, emit=emit, peer=self._peer))
-        )
-        return self._taps[-1]
+        tap: PageTap
+        if self._recorder.name == "cdp":
+            tap = CdpTap(CdpAssembler(spool=spool, emit=emit, peer=self._peer_of))
+        else:
+            tap = NetLogReader(fifo, Assembler(spool=spool, emit=emit, peer=self._peer))
+        self._taps.append(tap)
+        return tap
 
     def flush(self) -> None:
         """Have all that was recorded, and write what was seen; the browser is gone. Raises OSError."""
@@ -152,13 +153,21 @@ class Recording:
         told = json.dumps(self.facts, ensure_ascii=False, sort_keys=True, indent=1)
         write("browser.json", "application/json", told.encode("utf-8"))
 
+    @property
+    def untrusted(self) -> str:
+        """Why what was recorded counts for nothing; empty when it does."""
+        if self._tap_failure is None and self._taps[-1].client:
+            return ""
+        return (
+            f"the recording cannot be trusted: {self._tap_failure or 'Chromium told nothing of its traffic'}"
+        )
+
     def result(self) -> PageRecord:
         """The page's facts, its failure, and what is missing."""
         seen, tap = self.seen, self._taps[-1]
         record = PageRecord(self._url, browser=self.facts, title=seen.title, text=seen.text)
-        if self._tap_failure is not None or not tap.client:
-            why = f"the recording cannot be trusted: {self._tap_failure or 'nothing was recorded'}"
-            record.failed = Reason("browser-failed", why)
+        if self.untrusted:
+            record.failed = Reason("browser-failed", self.untrusted)
             return record
         assembler = tap.assembler
         *hops, document = assembler.document or [urldefrag(self._url).url]

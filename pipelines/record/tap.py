@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 
 class Gathered(Protocol):
@@ -62,3 +62,6 @@ class Recorder:
 
     name: Literal["netlog", "cdp"] = "netlog"
     why: str = ""
+
+
+EXACT: Final = Recorder()

@@ -1,0 +1,147 @@
+"""The canary's own web: a page on loopback that asks for one of each, and all that was said, byte for byte.
+
+TLS with a throw-away authority, HTTP/1.1 with keep-alive; served to whoever asks, and the tunnel asks for it only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+NAME: Final = "canary.akashi.invalid"
+"""Never a name on the network (RFC 6761 §6.4)."""
+_PAGE: Final = r"""<!doctype html><link rel="icon" href="data:,"><img src="/image.png"><script>
+(async () => {
+  await fetch('/post', {method: 'POST', body: new Uint8Array([0, 13, 10, 127, 128, 255, ...Array(70000).fill(7)])});
+  await fetch('/moved');
+  await fetch('/head', {method: 'HEAD'});
+  await (await fetch('/range', {headers: {Range: 'bytes=2-5'}})).text();
+  await (await fetch('/chunked')).text();
+  await new Promise(done => new Worker('/worker.js').onmessage = done);
+  document.title = 'done';
+})();
+</script>"""
+_PNG: Final = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000100000001080600000"
+    "01f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
+
+
+def _answer(first: str, body: bytes, *fields: str) -> tuple[bytes, bytes]:
+    framing = (
+        fields if any("Transfer" in field for field in fields) else (*fields, f"Content-Length: {len(body)}")
+    )
+    lines = [f"HTTP/1.1 {first}", "Cache-Control: no-store", "X-Canary: caf\xe9", "x-CANARY:  2", *framing]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1"), body
+
+
+_ANSWERS: Final = {
+    "/": _answer(
+        "200 OK",
+        gzip.compress(_PAGE.encode("utf-8"), mtime=0),
+        "Content-Type: text/html",
+        "Content-Encoding: gzip",
+    ),
+    "/image.png": _answer("200 OK", _PNG, "Content-Type: image/png"),
+    "/post": _answer("201 Created", bytes(range(256)), "Content-Type: application/octet-stream"),
+    "/moved": _answer("302 Found", b"", "Location: /landed"),
+    "/landed": _answer("404 Not Found", "見つかりません".encode(), "Content-Type: text/plain"),
+    "/head": _answer("200 OK", b"never sent", "Content-Type: text/plain"),
+    "/range": _answer(
+        "206 Partial Content", b"nary", "Content-Range: bytes 2-5/6", "Content-Type: text/plain"
+    ),
+    "/chunked": _answer("200 OK", b"5;x=y\r\nAkash\r\n1\r\ni\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
+    "/worker.js": _answer(
+        "200 OK", b"fetch('/worked').then(postMessage(1))", "Content-Type: text/javascript"
+    ),
+    "/worked": _answer("200 OK", b"", "Content-Type: text/plain"),
+}
+PATHS: Final = frozenset(_ANSWERS)
+
+
+class Said(NamedTuple):
+    """One exchange: what went over the socket, and the cipher over which it went."""
+
+    request_head: bytes
+    request_body: bytes
+    response_head: bytes
+    response_body: bytes
+    cipher: str
+
+    @property
+    def what(self) -> str:
+        """Method and path."""
+        return b" ".join(self.request_head.split(b" ", 2)[:2]).decode("latin-1")
+
+
+class CanarySite:
+    """Serves while it is open: `async with CanarySite(folder) as site`."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` takes its authority, as PEM, and its key."""
+        self.root = folder / "root.pem"
+        self.said: list[Said] = []
+        key = folder / "key.pem"
+        key.touch(0o600)
+        self.chain = _certify(self.root, key)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(key)
+
+    async def __aenter__(self) -> Self:
+        """Listen on loopback."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Go."""
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = re.search(rb"(?im)^content-length: (\d+)", head)
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                answer, content = _ANSWERS[head.split(b" ", 2)[1].decode("latin-1")]
+                content = b"" if head.startswith(b"HEAD ") else content
+                cipher = writer.get_extra_info("cipher")[0]
+                self.said.append(Said(head, body, answer, content, cipher))
+                writer.write(answer + content)
+                await writer.drain()
+        except (OSError, KeyError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            writer.close()  # the browser left, or asked for what is not here: the comparison tells
+
+
+def _certify(root: Path, key: Path) -> bytes:
+    """Make an authority for a day, and a leaf of it with its key; gives the leaf (DER)."""
+    now, names = datetime.now(UTC), [x509.NameAttribute(x509.NameOID.COMMON_NAME, "Akashi canary")]
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in "ab"]
+    made = []
+    for number, own in enumerate(keys):
+        builder = x509.CertificateBuilder(
+            issuer_name=x509.Name(names),
+            subject_name=x509.Name(names[number:]),
+            public_key=own.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - timedelta(hours=1),
+            not_valid_after=now + timedelta(days=1),
+        ).add_extension(x509.BasicConstraints(ca=not number, path_length=None), critical=True)
+        if number:
+            alternative = x509.SubjectAlternativeName([x509.DNSName(NAME)])
+            builder = builder.add_extension(alternative, critical=True)
+        made.append(builder.sign(keys[0], hashes.SHA256()))
+    pem = serialization.Encoding.PEM
+    root.write_bytes(made[0].public_bytes(pem))
+    secret = keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key.write_bytes(secret + made[1].public_bytes(pem))
+    return made[1].public_bytes(serialization.Encoding.DER)
