@@ -37,7 +37,7 @@ from storage.home import Home
 from storage.settings import Settings
 
 _SECONDS: Final = 20.0
-_NEXT: Final = (
+NEXT: Final = (
     'page_recorder = "cdp" records pages less exactly; a Chromium that Akashi was tried with, exactly'
 )
 
@@ -60,7 +60,7 @@ async def choose_recorder(settings: Settings) -> Recorder:
     if not told["difference"]:
         return EXACT
     if legal or settings.page_recorder == "netlog":
-        raise UsageError(f"Chromium's network log cannot be trusted here: {told['difference']}", next=_NEXT)
+        raise UsageError(f"Chromium's network log cannot be trusted here: {told['difference']}", next=NEXT)
     return Recorder("cdp", str(told["difference"]))
 
 
@@ -80,7 +80,8 @@ def holds(told: dict[str, Any]) -> bool:
     except CaptureFailedError:
         executable = Path(told["executable"])  # Playwright's own
     try:
-        return _about(executable, Path(told["binary"]), told).items() <= told.items()
+        about = _about(executable, Path(told["binary"]), told)
+        return (about | {"stat": told["stat"]}).items() <= told.items()
     except OSError:
         return False
 
@@ -111,7 +112,6 @@ async def _run(settings: Settings) -> dict[str, Any]:
     """Record, compare, remember. Raises CaptureFailedError when there is no browser, OSError."""
     with tempfile.TemporaryDirectory(prefix="canary-", dir=settings.home.make().spool) as made:
         folder = Path(made)
-        folder.chmod(0o711)
         site = CanarySite(folder)
         async with site, _door(site, folder) as tunnel:
             browser, why = await _record(site, tunnel, folder, settings)

@@ -87,7 +87,8 @@ class CanarySite:
     """Serves while it is open: `async with CanarySite(folder) as site`."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` takes its authority, as PEM, and its key."""
+        """`folder` takes its authority, as PEM, and its key; the browser's user may walk through."""
+        folder.chmod(0o711)
         self.root = folder / "root.pem"
         self.said: list[Said] = []
         key = folder / "key.pem"

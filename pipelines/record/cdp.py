@@ -15,10 +15,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shlex
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +42,7 @@ Reply = Callable[[dict[str, Any]], None]
 class CdpTap:
     """A PageTap over a DevTools connection, in a thread of its own."""
 
-    switches = ("--remote-debugging-port=0",)
+    switches: Sequence[str] = ("--remote-debugging-port=0",)
 
     def __init__(self, assembler: CdpAssembler) -> None:
         self.assembler = assembler
@@ -75,8 +74,8 @@ class CdpTap:
     async def settle(self) -> None:
         """Wait until the bodies that were asked for have come."""
         end = time.monotonic() + _SETTLE_SECONDS
-        while self._pending and time.monotonic() < end and self._thread and self._thread.is_alive():
-            await asyncio.sleep(0.02)
+        while self._pending and time.monotonic() < end and self._thread and self._thread.is_alive():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # in another thread
         self._settled = True
 
     def finish(self, why: str) -> None:
@@ -97,7 +96,8 @@ class CdpTap:
                     self._take(json.loads(self._socket.recv()))
         except ConnectionClosed as error:
             if not self._settled:
-                self.assembler.ended(f"Chromium's DevTools connection ended early: {error}")
+                where = self.assembler.document[-1] if self.assembler.document else ""
+                self.assembler.lost.append((where, f"Chromium's DevTools connection ended early: {error}"))
         except Exception as error:  # noqa: BLE001  # the thread's edge: `finish` raises it again
             self.failure = error
         finally:
@@ -105,15 +105,11 @@ class CdpTap:
 
     def _begin(self) -> None:
         self._ask("", "Browser.getVersion", self._version)
-        self._ask("", "Browser.getBrowserCommandLine", self._command_line)
         self._listen("", [*({"type": kind, "exclude": True} for kind in ("browser", "tab")), {}])
 
     def _version(self, reply: dict[str, Any]) -> None:
         name, _, version = reply["result"]["product"].partition("/")
         self.client |= {"name": name, "version": version, "revision": reply["result"]["revision"]}
-
-    def _command_line(self, reply: dict[str, Any]) -> None:  # told to automation only, which Playwright is
-        self.client["command_line"] = shlex.join(reply.get("result", {}).get("arguments", []))
 
     def _listen(self, session: str, targets: list[dict[str, Any]]) -> None:
         self._ask(
@@ -133,7 +129,7 @@ class CdpTap:
 
     def _attached(self, session: str, target: dict[str, str]) -> None:
         if target["type"] in _TYPES:
-            self.assembler.attached(target["type"], target["targetId"], target["url"])
+            self.assembler.main = self.assembler.main or target["targetId"]
             self._ask(
                 session, "Network.enable", maxResourceBufferSize=BODY_MAX, maxTotalBufferSize=4 * BODY_MAX,
                 maxPostDataSize=BODY_MAX,

@@ -46,7 +46,7 @@ class Chromium:
     context: BrowserContext
     tap: PageTap
     facts: dict[str, Any]
-    """{executable, binary: of the process itself, sandbox: {on, note: why not}, viewport, locale, timezone}."""
+    """{executable, binary, command_line: of its process, sandbox: {on, note: why not}, viewport, locale, timezone}."""
 
 
 def find_chromium(playwright: Playwright | None = None) -> Path:
@@ -199,7 +199,7 @@ class _Launcher:
             ) from error
         facts = {
             "executable": str(executable),
-            "binary": self._binary(executable),
+            **self._process(executable),
             "sandbox": {"on": sandboxed, "note": "" if sandboxed else _sandbox_refused or "switched off"},
             "viewport": viewport,
             "locale": self.settings.locale,
@@ -209,11 +209,13 @@ class _Launcher:
         await tap.attach(profile)
         return Chromium(self.context, tap, facts)
 
-    def _binary(self, executable: Path) -> str:
-        """The program that runs: `executable` may be a script that became it."""
+    def _process(self, executable: Path) -> dict[str, str]:
+        """The program that runs (`executable` may be a script that became it), and its command line."""
         with suppress(OSError):  # no /proc, or gone already
-            return str(Path("/proc", (self.ours / "pid").read_text("ascii").strip(), "exe").readlink())
-        return str(executable.resolve())
+            process = Path("/proc", (self.ours / "pid").read_text("ascii").strip())
+            line = (process / "cmdline").read_bytes().rstrip(b"\0").decode("utf-8", "replace")
+            return {"binary": str((process / "exe").readlink()), "command_line": line.replace("\0", " ")}
+        return {"binary": str(executable.resolve())}
 
     async def end(self) -> None:
         """Close the browser, so that it writes its log to the end; kill what does not go."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -34,7 +35,7 @@ class NetLogReader:  # a PageTap
         fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, _PIPE)
         self._log = os.fdopen(log, "rb", buffering=_PIPE)
         self.assembler = assembler
-        self.switches = (f"--log-net-log={fifo}", "--net-log-capture-mode=Everything")
+        self.switches: Sequence[str] = (f"--log-net-log={fifo}", "--net-log-capture-mode=Everything")
         self.client: dict[str, Any] = {}
         """`constants.clientInfo` of the browser that writes; empty while none does."""
         self.failure: Exception | None = None
