@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pipelines.record.cdp_heads import request_head, response_head, without_codings
-from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
+from pipelines.record.exchange import Asked, Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import Head, parse_head
 from pipelines.record.spool import BodySpool, note_of
 
@@ -55,6 +55,11 @@ class Draft:
     why: str = ""
     """Why there is less of it than was told, or than there is."""
     _spool: BodySpool | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """What it is counted by."""
+        return self.request["method"], self.url
 
     @property
     def origin(self) -> str:

@@ -11,7 +11,7 @@ for that is asked for at its end (`getResponseBody`).
 from __future__ import annotations
 
 import base64
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -19,7 +19,7 @@ from urllib.parse import urldefrag
 
 from pipelines.guard import Connection
 from pipelines.record.cdp_draft import Draft, Told
-from pipelines.record.exchange import Exchange
+from pipelines.record.exchange import Asked, Exchange
 from pipelines.record.spool import BodySpool
 
 BODY_MAX: Final = 16 << 20
@@ -52,8 +52,8 @@ class CdpAssembler:
         self._navigation = ""
         self.received = self.awaited = 0
         self.unsent: list[tuple[str, str]] = []
-        self.cached: set[str] = set()
-        self.websockets: list[str] = []
+        self.cached: Counter[Asked] = Counter()
+        self.done: Counter[Asked] = Counter()
         self.document: list[str] = []
         self.own: list[str] = []
         self.lost: list[tuple[str, str]] = []
@@ -112,7 +112,9 @@ class CdpAssembler:
             return
         stored = name in self._memory or any(response.get(where) for where in _STORED)
         if stored and not params["hasExtraInfo"]:
-            self.cached.add(draft.url)
+            if not response.get("fromServiceWorker"):
+                self.cached[draft.asked] += 1
+            self.done[draft.asked] += 1
             del self._hops[name]
             return
         draft.response, draft.extra = response, params["hasExtraInfo"]
@@ -181,7 +183,7 @@ class CdpAssembler:
             due = draft.extra and draft.response and not answers
             if due or self._chains.get(draft.origin, ()) is None:
                 return
-            hops.popleft()
+            self.done[hops.popleft().asked] += 1
             answer = answers.popleft() if answers and draft.extra else {}
             if not sent and not draft.response and not draft.told:
                 self.unsent.append((draft.url, draft.error))
@@ -203,7 +205,7 @@ class CdpAssembler:
         self._memory.add(params["requestId"])
 
     def _websocket(self, _: str, params: Told) -> None:
-        self.websockets.append(urldefrag(params["url"]).url)
+        self.lost.append((urldefrag(params["url"]).url, "DevTools' WebSockets are not recorded"))
 
     HANDLERS: ClassVar[Mapping[str, Callable[[Any, str, Told], None]]] = {
         "Network.requestWillBeSent": _request,

@@ -12,6 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+Asked = tuple[str, str]
+"""Method and URL, without its fragment: what requests are counted by."""
+
 
 class Layer(StrEnum):
     """Where in the client's stack the bytes were seen (design §3)."""
@@ -78,6 +81,12 @@ class Exchange:
     layer: Layer = Layer.H1_BYTES
     network: Network = field(default_factory=Network)
     error: str = ""
+    interim: tuple[bytes, ...] = ()
+    """Heads of the answers that came before the answer (1xx)."""
+    trailers: bytes = b""
+    """Field lines behind an HTTP/2 body; in HTTP/1.1 they are part of it."""
+    frames: Body | None = None
+    """What crossed the WebSocket that the exchange opened (`pipelines.record.websocket`)."""
 
 
 @dataclass(frozen=True, slots=True)

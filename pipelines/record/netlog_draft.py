@@ -11,8 +11,12 @@ from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import parse_head
 from pipelines.record.netlog_wire import take_head
 from pipelines.record.spool import BodySpool, note_of
+from pipelines.record.websocket import Frames
 
 _SWITCHING: Final = 101
+_OK: Final = 2
+"""The class of status that opens a WebSocket over HTTP/2 (RFC 8441 §5)."""
+_INTERIM_MAX: Final = 20
 _STREAMS: Final = ("video/", "audio/", "text/event-stream", "multipart/x-mixed-replace")
 
 
@@ -25,6 +29,8 @@ class Hop:
     method: str
     own: bool
     """Whether the browser asked on its own account, not for the page."""
+    websocket: bool = False
+    """Asked for as ws or wss; its URL is the http or https one of its handshake."""
     job: int = 0
     """NetLog's id of what found it a socket."""
     draft: Draft | None = None
@@ -51,15 +57,22 @@ class Draft:
     """The response arrived to its end."""
     streaming: bool = False
     """The answer is played or listened to: it comes for as long as the page stands."""
+    frames: Frames | None = None
+    """Once both sides have shaken hands for a WebSocket."""
     request_head: bytes = b""
     response_head: bytes = b""
+    interim: tuple[bytes, ...] = ()
+    trailers: bytes = b""
     _request_body: BodySpool | None = None
     _response_body: BodySpool | None = None
     _outgoing: bytearray = field(default_factory=bytearray)
     _incoming: bytearray = field(default_factory=bytearray)
 
-    def sent(self, data: bytes | bytearray) -> None:
+    def sent(self, data: bytes | bytearray, moment: datetime) -> None:
         """Take bytes of the request: of its body, once its head is known."""
+        if self.frames is not None:
+            self.frames.take("client", data, moment)
+            return
         if not self.request_head:
             self._outgoing += data
             self.request_head = take_head(self._outgoing)
@@ -69,20 +82,23 @@ class Draft:
         if self._request_body is not None:
             self._request_body.write(data)
 
-    def received(self, data: bytes | bytearray) -> None:
+    def received(self, data: bytes | bytearray, moment: datetime) -> None:
         """Take bytes of the response; over HTTP/2 they may come before their head is in the log."""
-        if self._response_body is None:
+        if self.frames is not None:
+            self.frames.take("server", data, moment)
+        elif self._response_body is None:
             self._incoming += data
             while self._is_h1 and not self.response_head and (head := take_head(self._incoming)):
-                self.answered(head)
+                self.answered(head, moment)
         elif not self.whole:
             self._response_body.write(data)
             self.whole = self._is_h1 and self._response_body.complete
 
-    def answered(self, head: bytes) -> None:
-        """Take the response's head; interim answers (1xx) are passed over."""
+    def answered(self, head: bytes, moment: datetime) -> None:
+        """Take the response's head, or that of an interim answer (1xx)."""
         parsed = parse_head(head)
         if parsed.status // 100 == 1 and parsed.status != _SWITCHING:
+            self.interim = (*self.interim, head)[:_INTERIM_MAX]
             return
         self.response_head = head
         note = note_of(
@@ -95,9 +111,14 @@ class Draft:
             ip=self.network.ip,
         )
         self._response_body = self.spool(head, note=note)
-        self.streaming = parsed.mime.startswith(_STREAMS)
-        self.whole = self._is_h1 and (not parsed.has_body(self.hop.method) or parsed.length == 0)
-        self.received(self._incoming)
+        if self.hop.websocket and (
+            parsed.status == _SWITCHING or (not self._is_h1 and parsed.status // 100 == _OK)
+        ):
+            self.frames = Frames(self.spool(b"", note={**note, "frames": True}))
+        self.streaming = self.frames is not None or parsed.mime.startswith(_STREAMS)
+        bodiless = not parsed.has_body(self.hop.method) or parsed.length == 0
+        self.whole = self.frames is not None or (self._is_h1 and bodiless)
+        self.received(self._incoming, moment)
 
     def finish(self, why: str) -> Exchange:
         """The exchange as it stands; `why` it is cut short, should it be."""
@@ -120,6 +141,9 @@ class Draft:
             layer=self.layer,
             network=self.network,
             error="" if self.whole else why,
+            interim=self.interim,
+            trailers=self.trailers,
+            frames=self.frames.close(why) if self.frames else None,
         )
 
     def _ends_with_its_connection(self) -> bool:
@@ -127,6 +151,12 @@ class Draft:
         parsed = parse_head(self.response_head)
         unframed = parsed.length is None and not parsed.chunked
         return self._is_h1 and unframed and self.request_done and not self.error
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more can come, or nothing that counts."""
+        ended = self.wire_done or bool(self.error and not self.frames)
+        return self.request_done and (ended or (self.whole and not self.frames))
 
     @property
     def _is_h1(self) -> bool:

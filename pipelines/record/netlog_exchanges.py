@@ -9,16 +9,17 @@ repeated attempt and preflight is an exchange of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from urllib.parse import urldefrag, urlsplit
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import Exchange, Layer
-from pipelines.record.netlog import BEGIN, END, Event
+from pipelines.record.exchange import Asked, Exchange, Layer
+from pipelines.record.netlog import BEGIN, Event
 from pipelines.record.netlog_draft import Draft, Hop
 from pipelines.record.netlog_sockets import Socket
-from pipelines.record.netlog_wire import render_head, take_data
+from pipelines.record.netlog_wire import render_head, render_lines, take_data
 from pipelines.record.spool import BodySpool
 
 
@@ -35,6 +36,7 @@ class Assembler:
         """`spool` is `WarcSink.spool`; `peer` tells what the tunnel knows of the connection from a local port."""
         self._spool, self._emit, self._peer = spool, emit, peer
         self._hops: dict[int, Hop] = {}
+        self._lives: Counter[int] = Counter()
         self._owners: dict[int, Hop] = {}
         self._carriers: dict[int, int] = {}
         """Job or HTTP/2 session → the socket that it uses."""
@@ -50,9 +52,10 @@ class Assembler:
         """Of these, all but media and event streams: while it grows, a page is not quiet."""
         self.unsent: list[tuple[str, str]] = []
         """(URL, network error) of requests that failed before anything crossed a socket."""
-        self.cached: set[str] = set()
-        """URLs answered by the browser's cache, or by the page's service worker."""
-        self.websockets: list[str] = []
+        self.cached: Counter[Asked] = Counter()
+        """What the browser's cache answered."""
+        self.done: Counter[Asked] = Counter()
+        """What the browser no longer waits for, whatever came of it."""
         self.document: list[str] = []
         """URLs of the page's own document: where it was asked for first, then each redirect."""
         self.lost: list[tuple[str, str]] = []
@@ -74,15 +77,15 @@ class Assembler:
             return
         params = event.params
         url, kind = urldefrag(params["url"]).url, params["request_type"]
-        scheme = urlsplit(url).scheme
-        if scheme not in {"http", "https"}:
-            if scheme in {"ws", "wss"}:
-                self.websockets.append(url)
+        websocket = url.startswith(("ws:", "wss:"))
+        if websocket:  # its handshake is HTTP (RFC 6455 §4.1)
+            url = url.replace("ws", "http", 1)
+        elif not url.startswith(("http:", "https:")):
             return
         own = params.get("initiator") == "not an origin" and kind == "other"
         if event.source in self._hops:  # a redirect: the same source goes on to its next hop
             self._leave(self._hops[event.source], "")
-        self._hops[event.source] = Hop(url, params["method"], own)
+        self._hops[event.source] = Hop(url, params["method"], own, websocket)
         if kind == "main frame" and self._document in {0, event.source}:
             self._document = event.source
             self.document.append(url)
@@ -90,22 +93,29 @@ class Assembler:
             self.own.append(url)
 
     def _alive(self, event: Event) -> None:
-        hop = self._hops.pop(event.source, None) if event.phase == END else None
+        self._lives[event.source] += 1 if event.phase == BEGIN else -1
+        if (
+            self._lives[event.source] > 0
+        ):  # a redirect to another origin begins its second life before the first ends
+            return
+        del self._lives[event.source]
+        hop = self._hops.pop(event.source, None)
         if hop is not None:
             number = event.params.get("net_error", 0)
             self._leave(hop, self.errors.get(number, f"error {number}") if number else "")
 
     def _leave(self, hop: Hop, error: str) -> None:
         """The request is done with its hop."""
+        self.done[hop.method, hop.url] += 1
         self._owners.pop(hop.job, None)
         self._carriers.pop(hop.job, None)
         if hop.draft is not None:
             hop.draft.request_done, hop.draft.error = True, error
             self._settle(hop.draft)
         elif error and not hop.own:
-            self.unsent.append((hop.url, error))
+            self.unsent.append((hop.url.replace("http", "ws", 1) if hop.websocket else hop.url, error))
         elif not hop.own:
-            self.cached.add(hop.url)
+            self.cached[hop.method, hop.url] += 1
 
     def _bound_to_job(self, event: Event) -> None:
         hop = self._hops.get(event.source)
@@ -150,9 +160,9 @@ class Assembler:
         for stream, data in pieces:
             draft = socket.drafts.get(stream)
             if draft is not None and outward:
-                draft.sent(data)
+                draft.sent(data, event.moment)
             elif draft is not None:
-                draft.received(data)
+                draft.received(data, event.moment)
                 self.received += 0 if draft.hop.own else len(data)
                 self.awaited += 0 if draft.hop.own or draft.streaming else len(data)
                 self._settle(draft)
@@ -168,9 +178,11 @@ class Assembler:
         draft = self._stream(event)
         if draft is None:
             return
-        if not draft.response_head:  # trailers are not kept
-            draft.answered(render_head(event.params["headers"]))
-        draft.whole = bool(event.params.get("fin"))
+        if draft.response_head:
+            draft.trailers = render_lines(event.params["headers"])
+        else:
+            draft.answered(render_head(event.params["headers"]), event.moment)
+        draft.whole |= bool(event.params.get("fin"))
         self._settle(draft)
 
     def _h2_end(self, event: Event) -> None:
@@ -202,7 +214,7 @@ class Assembler:
         return draft
 
     def _settle(self, draft: Draft) -> None:
-        if draft.request_done and (draft.whole or draft.wire_done or draft.error):
+        if draft.settled:
             request = f"the browser's request ended with {draft.error}"
             what = request if draft.error else "the connection was closed before the end"
             self._finish(draft, f"disconnect: {what}")

@@ -10,6 +10,7 @@ the log already:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -58,24 +59,32 @@ def take_data(buffer: bytearray, data: bytes) -> list[tuple[int, bytes]]:
 
 def render_head(fields: list[str]) -> bytes:
     """An HTTP/2 head as HTTP/1.1 text; the reason phrase, which HTTP/2 has not, is empty."""
-    pseudo: dict[bytes, bytes] = {}
-    lines: list[bytes] = []
-    for field in fields:
-        raw = unescape(field)
-        name, _, value = raw.removeprefix(b":").partition(b": ")
-        if raw.startswith(b":"):
-            pseudo[name] = value
-        else:  # Chromium joins a repeated field's values with NUL
-            lines += [name + b": " + one for one in value.split(b"\0")]
-    if b"status" in pseudo:
-        first = [b"HTTP/1.1 " + pseudo[b"status"] + b" "]
+    get = {name: value for name, _, value in _pairs(fields) if name.startswith(b":")}.get
+    if status := get(b":status"):
+        first = [b"HTTP/1.1 " + status + b" "]
     else:
-        get = pseudo.get
         first = [
-            b"%b %b HTTP/1.1" % (get(b"method", b""), get(b"path", b"")),
-            b"host: " + get(b"authority", b""),
+            b"%b %b HTTP/1.1" % (get(b":method", b""), get(b":path", b"")),
+            b"host: " + get(b":authority", b""),
         ]
-    return b"\r\n".join([*first, *lines, b"", b""])
+        if protocol := get(b":protocol"):  # RFC 8441 §4
+            first.append(b"upgrade: " + protocol)
+    return b"\r\n".join([*first, render_lines(fields), b""])
+
+
+def render_lines(fields: list[str]) -> bytes:
+    """The fields of an HTTP/2 head or of trailers as HTTP/1.1 lines, pseudo-fields left out."""
+    lines = []
+    for name, mark, value in _pairs(fields):
+        if not name.startswith(b":"):  # Chromium joins a repeated field's values with NUL
+            lines += [name + mark + one + b"\r\n" for one in value.split(b"\0")]
+    return b"".join(lines)
+
+
+def _pairs(fields: list[str]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    for raw in map(unescape, fields):
+        name, mark, value = raw[1:].partition(b": ")  # a pseudo-field's name begins with the colon
+        yield raw[:1] + name, mark, value
 
 
 def unescape(text: str) -> bytes:

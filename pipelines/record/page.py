@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from pipelines.record.cdp import CdpTap
 from pipelines.record.cdp_exchanges import CdpAssembler
 from pipelines.record.chromium import run_chromium
 from pipelines.record.displayed import read_displayed
-from pipelines.record.exchange import Exchange, Missing
+from pipelines.record.exchange import Asked, Exchange, Missing
 from pipelines.record.heads import parse_head
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
@@ -110,6 +111,7 @@ class Recording:
         """How the browser runs; empty until it does."""
         self._url, self._sink, self._tunnel, self._recorder = url, sink, tunnel, recorder
         self._statuses: dict[str, int] = {}
+        self._recorded: Counter[Asked] = Counter()
         self._media: dict[str, None] = {}
         self._dates: dict[str, dict[str, str]] = {}
         self._exchanges = 0
@@ -182,7 +184,7 @@ class Recording:
         record.displayed = {"facts": displayed.facts, "meta": displayed.meta}
         record.video_hints = list(dict.fromkeys([*displayed.hints, *self._media]))[:_HINTS_MAX]
         record.server_dates = list(self._dates.values())[:_DATES_MAX]
-        record.missing, gaps = gaps_of(assembler, seen.urls, self._statuses, door)
+        record.missing, gaps = gaps_of(assembler, seen, self._recorded, door)
         record.reasons = [*seen.reasons, *self._shortcomings(record, document), *gaps]
         if self._recorder.why:
             record.reasons.append(Reason("recorder-fallback", self._recorder.why))
@@ -193,6 +195,7 @@ class Recording:
         head = parse_head(exchange.response_head)
         url, date = exchange.url, head.get("date")
         self._exchanges += 1
+        self._recorded[exchange.method, url] += 1
         self._statuses[url] = head.status
         if head.mime.startswith(_MEDIA):
             self._media[url] = None

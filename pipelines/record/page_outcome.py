@@ -6,13 +6,14 @@ A SOCKS door tells Chromium little (`ERR_SOCKS_CONNECTION_FAILED`), so the tunne
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections import Counter
 from typing import Final
 from urllib.parse import urlsplit
 
 from evidence.reasons import Reason
 from pipelines.guard import Tunnel
-from pipelines.record.exchange import Missing
+from pipelines.record.exchange import Asked, Missing
+from pipelines.record.page_visit import Seen
 from pipelines.record.tap import Gathered
 
 _CODES: Final = (
@@ -64,18 +65,18 @@ def failure_of(document: str, status: int, error: str, door: dict[Place, Reason]
 
 
 def gaps_of(
-    assembler: Gathered, reported: Iterable[str], recorded: Collection[str], door: dict[Place, Reason]
+    assembler: Gathered, reported: Seen, recorded: Counter[Asked], door: dict[Place, Reason]
 ) -> tuple[list[Missing], list[Reason]]:
     """What happened but is not in the WARC, each URL once; and which of it makes a capture less than complete.
 
-    That are refusals, and gaps in the recording itself: what the browser `reported` and its log lacks.
+    That are refusals, and gaps in the recording itself: what the browser `reported` as answered more often
+    than the tap has it. (What workers ask, what is prefetched, and preflights are told to the tap alone.)
     """
-    missing = dict.fromkeys(assembler.websockets, "WebSocket frames are not recorded yet") | dict(
-        assembler.lost
-    )
+    missing = dict(assembler.lost)
     refused, lacking = [], []
+    seen, unsent = {url for _, url in recorded}, Counter(url for url, _ in assembler.unsent)
     for url, error in assembler.unsent:
-        if url in recorded or url in missing:
+        if url in seen or url in missing:
             continue
         why = door.get(_place(url))
         missing[url] = (
@@ -83,10 +84,16 @@ def gaps_of(
         )
         if why and why.code == "address-refused" and url not in assembler.document[-1:]:
             refused.append(url)
-    for url in reported:
-        if url not in recorded and url not in assembler.cached and url not in missing:
-            missing[url] = "the browser reported the request, the recording does not have it"
+    for (method, url), asked in reported.asked.items():
+        answered = reported.answered[method, url]
+        found = recorded[method, url] + assembler.cached[method, url] + unsent[url]
+        if answered > found:
+            missing[url] = f"{method}: the browser reported {answered} answers, the recording has {found}"
             lacking.append(url)
+        elif asked > found:
+            missing.setdefault(url, f"{method}: given up by the browser, nothing of it was recorded")
+        elif not found:
+            missing[url] = "the page's service worker answered: nothing crossed the network"
     reasons = [
         Reason(code, f"{len(urls)} requests, the first {urls[0]}")
         for code, urls in (("resource-refused", refused), ("exchange-missing", lacking))

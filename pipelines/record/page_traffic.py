@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
-from playwright.async_api import Page, Request
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page, Request, Response
+
+from pipelines.record.exchange import Asked
 
 QUIET_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
@@ -22,21 +26,25 @@ class Traffic:
     answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
     """
 
-    def __init__(self, page: Page, awaited: Callable[[], int]) -> None:
-        """`awaited` counts the bytes that a page waits for (`Gathered.awaited`)."""
-        self.urls: dict[str, None] = {}
-        """Every http(s) URL that was reported as requested, without fragments, in order."""
+    def __init__(
+        self, page: Page, awaited: Callable[[], int], done: Callable[[], Mapping[Asked, int]]
+    ) -> None:
+        """`awaited` counts the bytes that a page waits for, `done` the requests that are over (`Gathered`)."""
+        self.asked: Counter[Asked] = Counter()
+        """How often each was reported as requested over http(s); 0 where the page's service worker answered."""
+        self.answered: Counter[Asked] = Counter()
+        """How often each was reported as answered, by whatever lies behind the service worker."""
         self.broken = False
         """Whether the document came only in part: its `load` event never will."""
         self.stopped = False
         """Set it to have the page taken as quiet."""
-        self._page, self._awaited = page, awaited
+        self._page, self._awaited, self._done = page, awaited, done
         self._loaded = False
         self._unanswered: set[Request] = set()
         self._last = asyncio.get_running_loop().time()
         page.on("load", self._load)
         page.context.on("request", self._began)
-        page.context.on("response", lambda response: self._answered(response.request))
+        page.context.on("response", self._responded)
         page.context.on("requestfinished", self._answered)
         page.context.on("requestfailed", self._failed)
 
@@ -45,21 +53,33 @@ class Traffic:
         clock = asyncio.get_running_loop().time
         seen = self._awaited()
         while not self.stopped and (
-            not (self._loaded or self.broken) or self._unanswered or clock() < self._last + QUIET_SECONDS
+            not (self._loaded or self.broken) or self._waits() or clock() < self._last + QUIET_SECONDS
         ):
             await asyncio.sleep(_LOOK_SECONDS)
             if self._awaited() != seen:
                 seen, self._last = self._awaited(), clock()
+
+    def _waits(self) -> bool:
+        # Of a shared worker's script Playwright reports no more than the request; the network log knows its end.
+        return any(self.asked[key] > self._done()[key] for key in map(_key, self._unanswered))
 
     def _load(self, _: Page) -> None:
         self._loaded = True
 
     def _began(self, request: Request) -> None:
         if urlsplit(request.url).scheme in {"http", "https"}:
-            self.urls[urldefrag(request.url).url] = None
+            self.asked[_key(request)] += 1
             if request.resource_type not in _UNENDING:
                 self._unanswered.add(request)
         self._last = asyncio.get_running_loop().time()
+
+    def _responded(self, response: Response) -> None:
+        request = response.request
+        if response.from_service_worker:
+            self.asked[_key(request)] -= 1
+        else:
+            self.answered[_key(request)] += 1
+        self._answered(request)
 
     def _answered(self, request: Request) -> None:
         if request in self._unanswered:
@@ -67,7 +87,16 @@ class Traffic:
             self._last = asyncio.get_running_loop().time()
 
     def _failed(self, request: Request) -> None:
-        answered = request not in self._unanswered
-        if answered and request.is_navigation_request() and request.frame == self._page.main_frame:
+        if request not in self._unanswered and self._is_document(request):
             self.broken = not self._loaded
         self._answered(request)
+
+    def _is_document(self, request: Request) -> bool:
+        try:
+            return request.is_navigation_request() and request.frame == self._page.main_frame
+        except PlaywrightError:  # a document that is fetched ahead has no frame
+            return False
+
+
+def _key(request: Request) -> Asked:
+    return request.method, urldefrag(request.url).url

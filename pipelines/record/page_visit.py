@@ -9,6 +9,7 @@ Dialogs are dismissed by Playwright; windows that the page opens are recorded, b
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from evidence.reasons import Reason
 from pipelines.record.chromium import VIEWPORT, Chromium
+from pipelines.record.exchange import Asked
 from pipelines.record.page_traffic import Traffic
 from storage.settings import Settings
 
@@ -80,8 +82,9 @@ class Seen:
     agent: str = ""
     empty: bool = False
     reasons: list[Reason] = field(default_factory=list)
-    urls: dict[str, None] = field(default_factory=dict)
-    """What Playwright reported as requested (`Traffic.urls`)."""
+    asked: Counter[Asked] = field(default_factory=Counter)
+    answered: Counter[Asked] = field(default_factory=Counter)
+    """What Playwright reported as requested, and as answered (`Traffic`)."""
 
 
 class Visit:
@@ -93,8 +96,9 @@ class Visit:
         self._step = "opening the page"
         self._hangs = False
         self._page = self._context.pages[0]
-        self._traffic = Traffic(self._page, lambda: self._tap.assembler.awaited)
-        self.seen = Seen(urls=self._traffic.urls)
+        log = self._tap.assembler
+        self._traffic = Traffic(self._page, lambda: log.awaited, lambda: log.done)
+        self.seen = Seen(asked=self._traffic.asked, answered=self._traffic.answered)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
 
     async def run(self, url: str) -> None:

@@ -50,6 +50,8 @@ class WarcSink:
         self._file = RecordFile(path, warcinfo)
         self._lock = threading.RLock()
         self._chains: dict[tuple[str, str], str] = {}
+        held = f"urn:akashi:{capture_id}:websocket:"
+        self._websockets = sum(record.target_uri.startswith(held) for record in self.records)
 
     @property
     def records(self) -> list[RecordRef]:
@@ -72,9 +74,12 @@ class WarcSink:
             request = self._write_request(exchange, response)
             beside: Headers = [("WARC-Concurrent-To", ref.id) for ref in [response or request] if ref]
             facts = _network_facts(exchange, self._write_chain(exchange, beside))
+            if exchange.frames is not None:
+                record = self._write_frames(exchange, exchange.frames, beside)
+                facts["frames"] = {**_body_facts(exchange.frames), "record": record.id}
             text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
             self._write_beside(exchange, beside, "application/json", text)
-        for body in (exchange.response_body, exchange.request_body):
+        for body in (exchange.response_body, exchange.request_body, exchange.frames):
             if body is not None and body.path is not None:
                 remove_spooled(body.path)
         return request, response
@@ -112,10 +117,7 @@ class WarcSink:
         headers = [("WARC-Protocol", stated) for stated in (network.protocol, network.tls) if stated]
         if network.cipher:
             headers.append(("WARC-Cipher-Suite", network.cipher))
-        if body.state in {BodyState.TRUNCATED, BodyState.ABSENT}:
-            word = body.why.partition(":")[0]
-            headers.append(("WARC-Truncated", word if word in _TRUNCATIONS else "unspecified"))
-        return self._write_message("response", exchange, head, body, headers)
+        return self._write_message("response", exchange, head, body, [*headers, *_truncated(body)])
 
     def _write_request(self, exchange: Exchange, response: RecordRef | None) -> RecordRef | None:
         if not exchange.request_head:
@@ -142,6 +144,23 @@ class WarcSink:
             facts=facts,
         )
 
+    def _write_frames(self, exchange: Exchange, frames: Body, beside: Headers) -> RecordRef:
+        """What crossed a WebSocket, numbered in the file's order."""
+        number = 1 + sum(":websocket:" in record.target_uri for record in self.records)
+        return self._file.write(
+            *(
+                "resource",
+                f"urn:akashi:{self.capture_id}:websocket:{number}",
+                "application/jsonl",
+                b"",
+                frames,
+            ),
+            moment=exchange.started,
+            level=TEXT,
+            headers=[*beside, *_truncated(frames)],
+            facts={"client": exchange.client, "state": frames.state},
+        )
+
     def _write_chain(self, exchange: Exchange, beside: Headers) -> str:
         """The certificates as sent, leaf first, once per (host, leaf); gives the record's id."""
         chain = exchange.network.chain
@@ -164,6 +183,13 @@ class WarcSink:
         )
 
 
+def _truncated(body: Body) -> list[tuple[str, str]]:
+    if body.state not in {BodyState.TRUNCATED, BodyState.ABSENT}:
+        return []
+    word = body.why.partition(":")[0]
+    return [("WARC-Truncated", word if word in _TRUNCATIONS else "unspecified")]
+
+
 def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:
     """What is known of the connection and of both bodies (docs/formats/warc.md shows it)."""
     network = exchange.network
@@ -183,6 +209,10 @@ def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:
     }
     if exchange.request_body is not None:
         facts["request_body"] = _body_facts(exchange.request_body)
+    if exchange.interim:
+        facts["interim"] = [head.decode("latin-1") for head in exchange.interim]
+    if exchange.trailers:
+        facts["trailers"] = exchange.trailers.decode("latin-1")
     if network.cipher:
         facts["cipher"] = network.cipher
     if network.chain:

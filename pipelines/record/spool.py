@@ -187,6 +187,8 @@ def salvage(folder: Path) -> Iterator[Exchange]:
             text = stream.read(_NOTE_MAX)
         try:
             note = json.loads(text)
+            body = Body(size, path=path, state=BodyState.TRUNCATED, why=_KILLED)
+            frames = "frames" in note  # of a WebSocket, which has no body
             exchange = Exchange(
                 client=note["client"],
                 url=note["url"],
@@ -194,7 +196,8 @@ def salvage(folder: Path) -> Iterator[Exchange]:
                 started=datetime.fromisoformat(note["started"]),
                 request_head=note["request_head"].encode("latin-1"),
                 response_head=note["response_head"].encode("latin-1"),
-                response_body=Body(size, path=path, state=BodyState.TRUNCATED, why=_KILLED),
+                response_body=Body(0) if frames else body,
+                frames=body if frames else None,
                 network=Network(ip=note["ip"]),
                 error=_KILLED,
             )

@@ -6,10 +6,13 @@ Visit, gaps_of, browser.json ◀── Gathered, client, failure ── finish(w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
+
+from pipelines.record.exchange import Asked
 
 
 class Gathered(Protocol):
@@ -21,9 +24,10 @@ class Gathered(Protocol):
     """Of these, all but media and event streams: while it grows, a page is not quiet."""
     unsent: list[tuple[str, str]]
     """(URL, network error) of requests that failed before anything crossed a socket."""
-    cached: set[str]
-    """URLs answered by the browser's cache, or by the page's service worker."""
-    websockets: list[str]
+    cached: Counter[Asked]
+    """What the browser's cache answered."""
+    done: Counter[Asked]
+    """What the browser no longer waits for, whatever came of it."""
     document: list[str]
     """URLs of the page's own document: where it was asked for first, then each redirect."""
     own: list[str]

@@ -14,7 +14,7 @@ import yt_dlp
 yt_dlp.main(sys.argv[1:])
 """
 
-CHROMIUM: Final = ("--no-proxy-server", "--host-resolver-rules=MAP *.example.test 127.0.0.1")
+CHROMIUM: Final = ("--no-proxy-server", "--host-resolver-rules=MAP *.test 127.0.0.1")
 """Chromium's arguments; with them, Playwright's `ignore_https_errors=True`."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 Headers = list[tuple[str, str]]
@@ -87,6 +87,8 @@ class Response:
     """The connection is cut before this byte of the whole body."""
     delay: float = 0.0
     """Seconds before the head goes out."""
+    script: Callable[[Any], None] | None = None
+    """Gets the connection as a `tests.site.wire.Wire` and sends what it likes; all else here is ignored."""
 
     @property
     def size(self) -> int | None:

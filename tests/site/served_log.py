@@ -31,6 +31,11 @@ class ServedExchange:
     request_body: bytes
     received: datetime = field(default_factory=lambda: datetime.now(UTC))
     response_head: bytes = b""
+    interim: list[bytes] = field(default_factory=list)
+    """Heads of interim answers (1xx), as sent."""
+    frames_in: bytearray = field(default_factory=bytearray)
+    """What came over the connection once it was a WebSocket's."""
+    frames_out: bytearray = field(default_factory=bytearray)
     kept: bytearray = field(default_factory=bytearray)
     """A response body that went chunked, as sent, framing included."""
     source: Source | None = None
@@ -59,8 +64,8 @@ class ServedExchange:
 
     @property
     def status(self) -> int:
-        """The response's status; 0 when none was sent."""
-        return int(self.response_head.split(b" ", 2)[1]) if self.response_head else 0
+        """The response's status; 0 when none was sent, or something else in its place."""
+        return int(self.response_head.split(None, 2)[1]) if self.response_head.startswith(b"HTTP/") else 0
 
     @property
     def request_headers(self) -> Headers:

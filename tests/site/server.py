@@ -17,6 +17,7 @@ from email.utils import formatdate
 
 from tests.site.messages import Headers, Held, Request, Response, Source, header_pairs
 from tests.site.served_log import ServedExchange, ServedLog, dechunk
+from tests.site.wire import Closed, Wire
 
 MAX_HEAD = 1 << 16
 IDLE = 120.0
@@ -25,10 +26,6 @@ PIECE = 1 << 18
 """Bytes handed to TLS at a time."""
 
 Answer = Callable[[Request], Response]
-
-
-class Closed(Exception):  # noqa: N818
-    """The client is gone, or the response asks for the connection to be cut."""
 
 
 class Server:
@@ -108,6 +105,7 @@ class _Connection:
         self._answer = answer
         self._log = log
         self._ahead = b""
+        self._answered = 0
 
     def run(self) -> None:
         """Until the client closes, or an exchange ends the connection."""
@@ -131,6 +129,7 @@ class _Connection:
                 exchange.completed = True
             finally:
                 exchange.done.set()
+            self._answered += 1
             keep = request.header("Connection").lower() != "close"
 
     def _read_head(self) -> bytes:
@@ -163,6 +162,9 @@ class _Connection:
         return bool(data)
 
     def _send(self, exchange: ServedExchange, request: Request, response: Response) -> None:
+        if response.script is not None:
+            response.script(Wire(self._sock, exchange, reused=self._answered > 0))
+            return
         common: Headers = [("Date", formatdate(usegmt=True)), ("Server", "hoshizora-test/1")]
         empty = request.method == "HEAD" or response.status in {204, 304}
         size = response.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -120,3 +121,22 @@ def facts_of(folder: Path, uri: str) -> list[dict[str, Any]]:
         and record.uri == uri
         and record.headers["Content-Type"] == "application/json"
     ]
+
+
+def frames_of(folder: Path) -> list[tuple[Record, bytes, bytes]]:
+    """Of each WebSocket its record, and what client and server sent, put together again from its lines."""
+    found = []
+    for record in records_of(folder):
+        if ":websocket:" not in record.uri:
+            continue
+        sent = {"client": bytearray(), "server": bytearray()}
+        masks = {"client": b"", "server": b""}
+        for line in map(json.loads, record.body.splitlines()):
+            side, head = line["from"], bytes.fromhex(line.get("head", ""))
+            if head:
+                sent[side] += head
+                masks[side] = head[-4:] if head[1:2] >= b"\x80" else b""
+            payload, mask = base64.b64decode(line.get("payload", "")), masks[side]
+            sent[side] += bytes(byte ^ mask[n % 4] for n, byte in enumerate(payload)) if mask else payload
+        found.append((record, bytes(sent["client"]), bytes(sent["server"])))
+    return found

@@ -116,7 +116,7 @@ def test_a_real_http1_log_gives_every_exchange_with_the_bytes_of_its_heads(tmp_p
     found = {(e.method, e.url.removeprefix("https://site.test:9444")): e for e in log.exchanges}
     assert set(found) == {
         ("GET", "/"), ("GET", "/img.png?a=1"), ("POST", "/post?x=1"), ("HEAD", "/head"), ("GET", "/gz"),
-        ("GET", "/nope"), ("GET", "/redir"), ("POST", "/beacon"), ("GET", "/final"),
+        ("GET", "/nope"), ("GET", "/redir"), ("POST", "/beacon"), ("GET", "/final"), ("GET", "/ws"),
     }  # fmt: skip
     post = found["POST", "/post?x=1"]
     assert post.request_head.startswith(b"POST /post?x=1 HTTP/1.1\r\nHost: site.test:9444\r\n")
@@ -167,15 +167,34 @@ def test_the_connection_is_known_by_the_tunnel_and_by_tls(tmp_path):
     assert [len(certificate) > 500 for certificate in network.chain] == [True, True]
 
 
-def test_a_request_of_the_browsers_own_is_kept_out_and_a_websocket_is_named(tmp_path):
+def test_a_request_of_the_browsers_own_is_kept_out(tmp_path):
     assembler = read("netlog_h1.json", tmp_path).assembler
     assert {url.split("?")[0] for url in assembler.own} == {"https://accounts.google.com/ListAccounts"}
-    assert assembler.websockets == ["wss://site.test:9444/ws"]
     assert assembler.unsent == []
     assert assembler.document == ["https://site.test:9444/"]
 
 
 # One rule each --------------------------------------------------------------------------------
+
+
+def test_a_redirect_to_another_origin_lives_on_when_its_first_life_ends(log):
+    log.say("REQUEST_ALIVE", 10, 1)
+    log.begins(10)
+    log.gets(7, b"HTTP/1.1 302 Found\r\nLocation: //b.test\r\nContent-Length: 0\r\n\r\n")
+    log.say("REQUEST_ALIVE", 10, 1)
+    hop = {"initiator": "https://a.test", "method": "GET", "request_type": "other", "url": "https://b.test/"}
+    log.say("URL_REQUEST_START_JOB", 10, 1, **hop)
+    log.ends(10)
+    log.say("HTTP_STREAM_REQUEST_BOUND_TO_JOB", 10, source_dependency={"id": 12, "type": 17})
+    log.say("SOCKET_POOL_BOUND_TO_SOCKET", 12, source_dependency={"id": 7, "type": 10})
+    log.say("HTTP_TRANSACTION_SEND_REQUEST_HEADERS", 10, headers=[], line="")
+    log.sends(7, b"GET / HTTP/1.1\r\nHost: b.test\r\n\r\n")
+    log.gets(7, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    log.ends(10)
+    assert [(e.url, body(e)) for e in log.exchanges] == [
+        ("https://a.test/x", b""),
+        ("https://b.test/", b"ok"),
+    ]
 
 
 def test_a_request_sent_again_is_two_exchanges(log):
@@ -191,14 +210,43 @@ def test_a_request_sent_again_is_two_exchanges(log):
     assert body(second) == b"ok"
 
 
-def test_interim_answers_are_passed_over(log):
+def test_interim_answers_are_kept_beside_the_answer(log):
     log.begins(10)
     log.gets(7, b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 20")
     log.gets(7, b"0 OK\r\nContent-Length: 2\r\n\r\nok")
     log.ends(10)
     (exchange,) = log.exchanges
+    assert exchange.interim == (b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n",)
     assert exchange.response_head == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
     assert body(exchange) == b"ok"
+
+
+def test_a_websocket_is_an_exchange_and_the_frames_of_both_sides(log):
+    log.begins(10, "wss://a.test/x")
+    log.gets(7, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02ok\x88")
+    log.ends(10, error=-173)
+    log.sends(7, b"\x88\x80\x01\x02\x03\x04")
+    assert log.exchanges == []
+    log.gets(7, b"\x00")
+    log.say("SOCKET_ALIVE", 7, 2)
+    (exchange,) = log.exchanges
+    assert (exchange.url, exchange.error) == ("https://a.test/x", "")
+    assert exchange.frames is not None
+    assert exchange.frames.state is BodyState.AS_RECEIVED
+    lines = [json.loads(line) for line in (exchange.frames.data or b"").splitlines()]
+    assert [(line["from"], line["opcode"], line["payload"]) for line in lines] == [
+        ("server", 1, "b2s="), ("client", 8, ""), ("server", 8, ""),
+    ]  # fmt: skip
+
+
+def test_an_open_websocket_is_cut_short_where_the_log_ends(log):
+    log.begins(10, "wss://a.test/x")
+    log.gets(7, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hal")
+    log.assembler.close("time: the time allowed was over")
+    (exchange,) = log.exchanges
+    assert exchange.frames is not None
+    assert (exchange.frames.state, exchange.frames.why) == ("truncated", "time: the time allowed was over")
+    assert json.loads(exchange.frames.data or b"")["payload"] == "aGFs"
 
 
 def test_an_answer_without_length_ends_with_its_connection(log):
@@ -270,7 +318,7 @@ def test_an_answer_from_the_cache_is_no_exchange(log):
         initiator="x",
     )
     log.ends(10)
-    assert log.assembler.cached == {"https://a.test/c"}
+    assert log.assembler.cached == {("GET", "https://a.test/c"): 1}
     assert log.exchanges == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from evidence.reasons import CODES, Reason
 from pipelines.guard import Failed, Refused, Tunnel
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.page_outcome import Place, failure_of, gaps_of, unreached
+from pipelines.record.page_visit import Seen
 
 PAGE = "https://a.test/post"
 NOTHING: dict[Place, Reason] = {}
@@ -23,7 +25,7 @@ def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = 
 
 def an_assembler(**facts: Any) -> Assembler:
     """What the log told (the assembler itself is faked: only its lists are read)."""
-    empty: dict[str, Any] = {"unsent": [], "cached": set(), "websockets": [], "document": [PAGE]}
+    empty: dict[str, Any] = {"unsent": [], "cached": Counter(), "document": [PAGE]}
     return cast("Assembler", SimpleNamespace(**{**empty, **facts}))
 
 
@@ -80,28 +82,52 @@ def test_the_tunnel_knows_better_than_the_browser_why_a_host_was_not_reached():
     ]
 
 
-def test_a_reported_request_that_the_log_lacks_is_missing_and_a_reason():
-    assembler = an_assembler(cached={"https://a.test/cached"})
-    reported = [PAGE, "https://a.test/cached", "https://a.test/lost"]
-    missing, reasons = gaps_of(assembler, reported, {PAGE}, NOTHING)
+def seen(*answered: str, asked: tuple[str, ...] = (), by_worker: tuple[str, ...] = ()) -> Seen:
+    """What Playwright told: requests with an answer, without one, and those that a service worker answered."""
+    known = Counter(("GET", url) for url in answered)
+    told = known + Counter(("GET", url) for url in asked)
+    told.update({("GET", url): 0 for url in by_worker})
+    return Seen(asked=told, answered=known)
+
+
+def recorded(*urls: str) -> Counter[tuple[str, str]]:
+    return Counter(("GET", url) for url in urls)
+
+
+def test_a_reported_answer_that_the_log_lacks_is_missing_and_a_reason():
+    assembler = an_assembler(cached=recorded("https://a.test/cached"))
+    reported = seen(PAGE, "https://a.test/cached", "https://a.test/lost")
+    missing, reasons = gaps_of(assembler, reported, recorded(PAGE), NOTHING)
     assert [one.url for one in missing] == ["https://a.test/lost"]
     assert [one.code for one in reasons] == ["exchange-missing"]
+
+
+def test_the_second_of_two_like_requests_is_missed_too():
+    missing, reasons = gaps_of(an_assembler(), seen(PAGE, PAGE), recorded(PAGE), NOTHING)
+    assert [one.why for one in missing] == ["GET: the browser reported 2 answers, the recording has 1"]
+    assert [one.code for one in reasons] == ["exchange-missing"]
+    other = Counter({("POST", PAGE): 1, **recorded(PAGE)})
+    assert gaps_of(an_assembler(), seen(PAGE, PAGE), other, NOTHING)[1] != []
+
+
+def test_what_a_service_worker_answered_or_the_browser_gave_up_is_listed_and_no_gap():
+    reported = seen(PAGE, asked=("https://a.test/given-up",), by_worker=("https://a.test/made-up",))
+    missing, reasons = gaps_of(an_assembler(), reported, recorded(PAGE), NOTHING)
+    assert {one.url: one.why for one in missing} == {
+        "https://a.test/given-up": "GET: given up by the browser, nothing of it was recorded",
+        "https://a.test/made-up": "the page's service worker answered: nothing crossed the network",
+    }
+    assert reasons == []
 
 
 def test_a_request_that_was_never_sent_is_missing_with_its_cause_but_no_gap_in_the_recording():
     url = "https://dead.test/x.js"
     assembler = an_assembler(unsent=[(url, "ERR_SOCKS_CONNECTION_FAILED")])
     door = a_door(failures=(Failed("dead.test", 443, "dns-failed", "no such name"),))
-    missing, reasons = gaps_of(assembler, [PAGE, url], {PAGE}, door)
+    missing, reasons = gaps_of(assembler, seen(PAGE, asked=(url,)), recorded(PAGE), door)
     assert [(one.url, one.why) for one in missing] == [
         (url, "nothing was sent: dns-failed, dead.test: no such name")
     ]
-    assert reasons == []
-
-
-def test_a_websocket_is_missing_but_no_reason():
-    missing, reasons = gaps_of(an_assembler(websockets=["wss://a.test/ws"]), [PAGE], {PAGE}, NOTHING)
-    assert [one.url for one in missing] == ["wss://a.test/ws"]
     assert reasons == []
 
 
@@ -109,10 +135,11 @@ def test_a_refused_sub_resource_is_missing_and_a_reason_and_the_page_itself_is_n
     url = "https://10.0.0.1/x.png"
     assembler = an_assembler(unsent=[(url, "ERR_SOCKS_CONNECTION_FAILED")])
     door = a_door(refused=(Refused("10.0.0.1", 443, "10.0.0.1 is private"),))
-    missing, reasons = gaps_of(assembler, [url], {PAGE}, door)
+    missing, reasons = gaps_of(assembler, seen(asked=(url,)), recorded(PAGE), door)
     assert [one.why for one in missing] == [
         "nothing was sent: address-refused, 10.0.0.1: 10.0.0.1 is private"
     ]
     assert [one.code for one in reasons] == ["resource-refused"]
-    _, reasons = gaps_of(an_assembler(unsent=assembler.unsent, document=[url]), [url], {PAGE}, door)
+    itself = an_assembler(unsent=assembler.unsent, document=[url])
+    _, reasons = gaps_of(itself, seen(asked=(url,)), recorded(PAGE), door)
     assert reasons == []

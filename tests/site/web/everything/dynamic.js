@@ -1,0 +1,1 @@
+fetch("/everything/text/from-a-dynamic-module");

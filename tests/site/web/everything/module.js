@@ -1,0 +1,3 @@
+import { answer } from "./imported.js";
+import("./dynamic.js");
+document.documentElement.dataset.module = answer;
