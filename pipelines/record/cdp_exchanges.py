@@ -25,6 +25,9 @@ from pipelines.record.spool import BodySpool
 BODY_MAX: Final = 16 << 20
 """Bytes of a body that is asked for in one piece; a streamed one has no limit but the page's."""
 _STREAMS: Final = ("Media", "EventSource")
+_UNTOLD: Final = (
+    "what Chromium repeats by itself (a dead connection, a sign-in) is told once, by its last answer"
+)
 _STORED: Final = ("fromDiskCache", "fromServiceWorker", "fromPrefetchCache")
 
 
@@ -50,6 +53,7 @@ class CdpAssembler:
         """Certificates by origin; None while they are asked for."""
         self._memory: set[str] = set()
         self._navigation = ""
+        self._closed = False
         self.received = self.awaited = 0
         self.unsent: list[tuple[str, str]] = []
         self.cached: Counter[Asked] = Counter()
@@ -67,11 +71,13 @@ class CdpAssembler:
     def close(self, why: str) -> None:
         """Hand on what is still open, cut short by `why`. Raises OSError."""
         self._chains = {origin: chain or () for origin, chain in self._chains.items()}
+        self._closed = True
         for name, hops in list(self._hops.items()):
             for draft in hops:
                 draft.error = draft.error if draft.done else why
-                draft.done, draft.extra, draft.waits = True, False, False
+                draft.done, draft.waits = True, False
             self._settle(name)
+        self.lost += [(url, _UNTOLD) for url in self.document[-1:]]
 
     def _request(self, session: str, params: Told) -> None:
         name, url = params["requestId"], urldefrag(params["request"]["url"]).url
@@ -79,7 +85,8 @@ class CdpAssembler:
         if hops and "redirectResponse" in params:
             before = hops[-1]
             before.response, before.extra = params["redirectResponse"], params["redirectHasExtraInfo"]
-            before.done, before.why = True, "a redirect's body is not kept by the browser"
+            before.why = "a redirect's body is not kept by the browser"
+            self._over(before, "")
         elif hops or not url.startswith(("http:", "https:")):  # told by two sessions; data:
             return
         started = datetime.fromtimestamp(params["wallTime"], UTC)
@@ -114,7 +121,7 @@ class CdpAssembler:
         if stored and not params["hasExtraInfo"]:
             if not response.get("fromServiceWorker"):
                 self.cached[draft.asked] += 1
-            self.done[draft.asked] += 1
+            self._over(draft, "")
             del self._hops[name]
             return
         draft.response, draft.extra = response, params["hasExtraInfo"]
@@ -145,15 +152,19 @@ class CdpAssembler:
         draft = self._under_way(session, name)
         if draft is None:
             return
-        draft.done, draft.error = True, params.get("errorText", "").removeprefix("net::")
-        if params.get("blockedReason"):
-            draft.error = f"blocked by the browser: {params['blockedReason']}"
+        blocked = params.get("blockedReason")
+        error = params.get("errorText", "").removeprefix("net::")
+        self._over(draft, f"blocked by the browser: {blocked}" if blocked else error)
         if draft.told > BODY_MAX and not draft.streams:
             draft.why = f"length: {draft.told} bytes are more than is asked of the browser at once"
         elif draft.told and not draft.size:
             draft.waits = True
             self.ask(session, "Network.getResponseBody", lambda r: self._body(name, draft, r), requestId=name)
         self._settle(name)
+
+    def _over(self, draft: Draft, error: str) -> None:
+        draft.done, draft.error = True, error
+        self.done[draft.asked] += 1
 
     def _body(self, name: str, draft: Draft, reply: Told) -> None:
         draft.waits = False
@@ -180,10 +191,10 @@ class CdpAssembler:
         sent, answers = (self._extra.get((what, name), deque()) for what in ("request", "response"))
         while hops and hops[0].done and not hops[0].waits:
             draft = hops[0]
-            due = draft.extra and draft.response and not answers
-            if due or self._chains.get(draft.origin, ()) is None:
+            due = draft.extra and not (answers if draft.response else sent)  # the latter may never come
+            if not self._closed and (due or self._chains.get(draft.origin, ()) is None):
                 return
-            self.done[hops.popleft().asked] += 1
+            hops.popleft()
             answer = answers.popleft() if answers and draft.extra else {}
             if not sent and not draft.response and not draft.told:
                 self.unsent.append((draft.url, draft.error))
@@ -205,7 +216,7 @@ class CdpAssembler:
         self._memory.add(params["requestId"])
 
     def _websocket(self, _: str, params: Told) -> None:
-        self.lost.append((urldefrag(params["url"]).url, "DevTools' WebSockets are not recorded"))
+        self.lost.append((params["url"], "a WebSocket is not recorded over DevTools"))
 
     HANDLERS: ClassVar[Mapping[str, Callable[[Any, str, Told], None]]] = {
         "Network.requestWillBeSent": _request,

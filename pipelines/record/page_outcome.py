@@ -72,17 +72,19 @@ def gaps_of(
     That are refusals, and gaps in the recording itself: what the browser `reported` as answered more often
     than the tap has it. (What workers ask, what is prefetched, and preflights are told to the tap alone.)
     """
-    missing = dict(assembler.lost)
+    missing: dict[str, str] = {}
+    for url, why in dict.fromkeys(assembler.lost):
+        missing[url] = f"{missing[url]}; {why}" if url in missing else why
     refused, lacking = [], []
     seen, unsent = {url for _, url in recorded}, Counter(url for url, _ in assembler.unsent)
     for url, error in assembler.unsent:
         if url in seen or url in missing:
             continue
-        why = door.get(_place(url))
+        cause = door.get(_place(url))
         missing[url] = (
-            f"nothing was sent: {why.code}, {why.detail}" if why else f"nothing was sent: net::{error}"
+            f"nothing was sent: {cause.code}, {cause.detail}" if cause else f"nothing was sent: net::{error}"
         )
-        if why and why.code == "address-refused" and url not in assembler.document[-1:]:
+        if cause and cause.code == "address-refused" and url not in assembler.document[-1:]:
             refused.append(url)
     for (method, url), asked in reported.asked.items():
         answered = reported.answered[method, url]

@@ -25,7 +25,7 @@ def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = 
 
 def an_assembler(**facts: Any) -> Assembler:
     """What the log told (the assembler itself is faked: only its lists are read)."""
-    empty: dict[str, Any] = {"unsent": [], "cached": Counter(), "document": [PAGE]}
+    empty: dict[str, Any] = {"unsent": [], "lost": [], "cached": Counter(), "document": [PAGE]}
     return cast("Assembler", SimpleNamespace(**{**empty, **facts}))
 
 
@@ -142,4 +142,14 @@ def test_a_refused_sub_resource_is_missing_and_a_reason_and_the_page_itself_is_n
     assert [one.code for one in reasons] == ["resource-refused"]
     itself = an_assembler(unsent=assembler.unsent, document=[url])
     _, reasons = gaps_of(itself, seen(asked=(url,)), recorded(PAGE), door)
+    assert reasons == []
+
+
+def test_what_a_tap_could_not_have_is_missing_with_every_reason_and_no_gap_in_itself():
+    lost = [(PAGE, "no body"), (PAGE, "no body"), (PAGE, "no head"), ("wss://a.test/", "no frames")]
+    missing, reasons = gaps_of(an_assembler(lost=lost), Seen(), Counter(), NOTHING)
+    assert [(one.url, one.why) for one in missing] == [
+        (PAGE, "no body; no head"),
+        ("wss://a.test/", "no frames"),
+    ]
     assert reasons == []
