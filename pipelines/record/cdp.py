@@ -34,6 +34,7 @@ _MESSAGE_MAX: Final = 8 * BODY_MAX
 """Bytes of one message: a body in base64 or as JSON text, or a `data:` URL. A larger one ends the recording."""
 _PORT_FILE: Final = re.compile(rb"(\d{1,5})\n(/devtools/browser/[0-9a-f-]+)\s*")
 _WORKERS: Final = ("service_worker", "shared_worker")
+_NO_TRAFFIC: Final = ("browser", "browser_ui", "tab")
 _TYPES: Final = ("page", "iframe", "worker", *_WORKERS)
 
 Reply = Callable[[dict[str, Any]], None]
@@ -105,17 +106,16 @@ class CdpTap:
 
     def _begin(self) -> None:
         self._ask("", "Browser.getVersion", self._version)
-        self._listen("", [*({"type": kind, "exclude": True} for kind in ("browser", "tab")), {}])
+        self._listen("", _NO_TRAFFIC)
 
     def _version(self, reply: dict[str, Any]) -> None:
         name, _, version = reply["result"]["product"].partition("/")
         self.client |= {"name": name, "version": version, "revision": reply["result"]["revision"]}
 
-    def _listen(self, session: str, targets: list[dict[str, Any]]) -> None:
-        self._ask(
-            session, "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True,
-            filter=targets,
-        )  # fmt: skip
+    def _listen(self, session: str, without: Sequence[str]) -> None:
+        kinds = [*({"type": kind, "exclude": True} for kind in without), {}]
+        how: dict[str, Any] = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
+        self._ask(session, "Target.setAutoAttach", filter=kinds, **how)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "id" in message:
@@ -130,13 +130,11 @@ class CdpTap:
     def _attached(self, session: str, target: dict[str, str]) -> None:
         if target["type"] in _TYPES:
             self.assembler.main = self.assembler.main or target["targetId"]
-            self._ask(
-                session, "Network.enable", maxResourceBufferSize=BODY_MAX, maxTotalBufferSize=4 * BODY_MAX,
-                maxPostDataSize=BODY_MAX,
-            )  # fmt: skip
+            sizes: dict[str, Any] = {"maxResourceBufferSize": BODY_MAX, "maxPostDataSize": BODY_MAX}
+            self._ask(session, "Network.enable", lambda _: self._ready.set(), **sizes)
             if target["type"] not in _WORKERS:
-                self._listen(session, [*({"type": kind, "exclude": True} for kind in _WORKERS), {}])
-        self._ask(session, "Runtime.runIfWaitingForDebugger", lambda _: self._ready.set())
+                self._listen(session, _WORKERS)
+        self._ask(session, "Runtime.runIfWaitingForDebugger")
 
     def _ask(self, session: str, method: str, then: Reply | None = None, **params: Any) -> None:
         self._asked += 1

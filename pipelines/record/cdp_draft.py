@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pipelines.record.cdp_heads import request_head, response_head, without_codings
 from pipelines.record.exchange import Asked, Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import Head, parse_head
-from pipelines.record.spool import BodySpool, note_of
+from pipelines.record.spool import BodySpool, note_of, remove_spooled
 
 Told = dict[str, Any]
 """What DevTools tells: an event's parameters, or a part of them."""
@@ -116,7 +116,12 @@ class Draft:
         return Network(ip, port, protocol, version, cipher, chain, dns)
 
     def _body(self, head: Head, text: bytes) -> Body:
-        due = head.has_body(self.request["method"]) and (self.told or head.length or head.chunked)
+        if text and not head.has_body(self.request["method"]):
+            kept = self._spool.close() if self._spool else None  # a 304's is the cache's
+            if kept is not None and kept.path:
+                remove_spooled(kept.path)
+            return Body(0, data=b"")
+        due = self.told or head.length or head.chunked
         if self._spool is not None and self.size:
             if self.error or self.size < self.told:
                 self.why = self.why or ("" if self.error else "the browser handed only a part on")

@@ -26,7 +26,8 @@ BODY_MAX: Final = 16 << 20
 """Bytes of a body that is asked for in one piece; a streamed one has no limit but the page's."""
 _STREAMS: Final = ("Media", "EventSource")
 _UNTOLD: Final = (
-    "what Chromium repeats by itself (a dead connection, a sign-in) is told once, by its last answer"
+    "DevTools tells once, by its last answer, what Chromium repeats by itself: over a dead connection, with a "
+    "sign-in, to see whether a service worker is still the same"
 )
 _STORED: Final = ("fromDiskCache", "fromServiceWorker", "fromPrefetchCache")
 
@@ -105,7 +106,7 @@ class CdpAssembler:
             draft = self._hops[name][-1] if name in self._hops else None
             if draft is not None:
                 draft.streams = "result" in reply
-            if draft is not None and draft.streams and not draft.done:
+            if draft is not None and draft.streams and not draft.size:
                 draft.write(base64.b64decode(reply["result"]["bufferedData"]))
 
         if not draft.streams:  # neither asked for nor granted
@@ -169,8 +170,8 @@ class CdpAssembler:
     def _body(self, name: str, draft: Draft, reply: Told) -> None:
         draft.waits = False
         if "error" in reply:
-            draft.why = f"the browser gave no body: {reply['error']['message']}"
-        else:
+            draft.why = "" if draft.size else f"the browser gave no body: {reply['error']['message']}"
+        elif not draft.size:
             body, draft.text = reply["result"]["body"], not reply["result"]["base64Encoded"]
             data = body.encode("utf-8", "replace") if draft.text else base64.b64decode(body)
             draft.told = len(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -44,5 +45,12 @@ def _render(first: str, fields: Mapping[str, str]) -> bytes:
     lines = [
         f"{name}: {one}" for name, value in fields.items() if name[0] != ":" for one in value.split("\n")
     ]
-    text = "\r\n".join([first, *lines]) + _END
-    return text.encode("latin-1" if all(ord(letter) < 256 for letter in text) else "utf-8")  # noqa: PLR2004
+    return b"".join(map(_byte, "\r\n".join([first, *lines]) + _END))
+
+
+def _byte(letter: str) -> bytes:
+    """The byte that was told as a letter: DevTools reads windows-1252, in some events Latin-1."""
+    for charset in ("cp1252", "latin-1"):
+        with suppress(UnicodeEncodeError):
+            return letter.encode(charset)
+    return letter.encode("utf-8", "replace")
