@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Archive, Recorded, read_exchanges, read_records
+from tests.pipelines.record.pages import EXACT, Record, as_told
 from tests.site import Site
 from tests.site.served_log import ServedExchange
 
@@ -47,6 +48,13 @@ def without_match(served: list[ServedExchange], recorded: list[Recorded]) -> lis
 
 
 def same(served: ServedExchange, recorded: Recorded) -> bool:
+    if recorded.url and not EXACT and b"Akashi/" not in recorded.request_head:
+        request = Record("request", recorded.url, {}, recorded.request_head, recorded.request_body)
+        response = Record(
+            "response", recorded.url, recorded.headers, recorded.response_head, recorded.response_body
+        )
+        if as_told(served, request, response):
+            return True
     body = served.body_bytes()
     return (
         served.request_head == recorded.request_head
