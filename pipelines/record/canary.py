@@ -36,7 +36,7 @@ from pipelines.record.tap import EXACT, Recorder
 from storage.home import Home
 from storage.settings import Settings
 
-_SECONDS: Final = 20.0
+_SECONDS: Final = 60.0
 NEXT: Final = (
     'page_recorder = "cdp" records pages less exactly; a Chromium that Akashi was tried with, exactly'
 )

@@ -19,51 +19,48 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 NAME: Final = "canary.akashi.invalid"
 """Never a name on the network (RFC 6761 §6.4)."""
-_PAGE: Final = r"""<!doctype html><link rel="icon" href="data:,"><img src="/image.png"><script>
-(async () => {
-  await fetch('/post', {method: 'POST', body: new Uint8Array([0, 13, 10, 127, 128, 255, ...Array(70000).fill(7)])});
-  await fetch('/moved');
-  await fetch('/head', {method: 'HEAD'});
-  await (await fetch('/range', {headers: {Range: 'bytes=2-5'}})).text();
-  await (await fetch('/chunked')).text();
+_PAGE: Final = rb"""<!doctype html><link rel="icon" href="data:,"><img src="/image.png"><script>
+onload = async () => {
+  const ask = async (path, how) => await (await fetch(path, how)).arrayBuffer();
+  await ask('/post', {method: 'POST', body: new Uint8Array([0, 13, 10, 127, 128, 255, ...Array(70000).fill(7)])});
+  await ask('/moved');
+  await ask('/head', {method: 'HEAD'});
+  await ask('/range', {headers: {Range: 'bytes=2-5'}});
+  await ask('/chunked');
   await new Promise(done => new Worker('/worker.js').onmessage = done);
   document.title = 'done';
-})();
+};
 </script>"""
-_PNG: Final = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000100000001080600000"
-    "01f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
-)
 
 
-def _answer(first: str, body: bytes, *fields: str) -> tuple[bytes, bytes]:
-    framing = (
-        fields if any("Transfer" in field for field in fields) else (*fields, f"Content-Length: {len(body)}")
-    )
-    lines = [f"HTTP/1.1 {first}", "Cache-Control: no-store", "X-Canary: caf\xe9", "x-CANARY:  2", *framing]
+def _answer(first: str, body: bytes, *fields: str, framing: str = "") -> tuple[bytes, bytes]:
+    framing = framing or f"Content-Length: {len(body)}"
+    lines = [
+        f"HTTP/1.1 {first}",
+        "Cache-Control: no-store",
+        "X-Canary: caf\xe9",
+        "x-CANARY:  2",
+        *fields,
+        framing,
+    ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1"), body
 
 
+_TEXT: Final = "Content-Type: text/plain"
+_SCRIPT: Final = b"fetch('/worked').then(answer => answer.text()).then(postMessage)"
 _ANSWERS: Final = {
-    "/": _answer(
-        "200 OK",
-        gzip.compress(_PAGE.encode("utf-8"), mtime=0),
-        "Content-Type: text/html",
-        "Content-Encoding: gzip",
-    ),
-    "/image.png": _answer("200 OK", _PNG, "Content-Type: image/png"),
+    "/": _answer("200 OK", gzip.compress(_PAGE), "Content-Type: text/html", "Content-Encoding: gzip"),
+    "/image.png": _answer("200 OK", b"\x89PNG\r\n\x1a\n" + bytes(90000), "Content-Type: image/png"),
     "/post": _answer("201 Created", bytes(range(256)), "Content-Type: application/octet-stream"),
     "/moved": _answer("302 Found", b"", "Location: /landed"),
-    "/landed": _answer("404 Not Found", "見つかりません".encode(), "Content-Type: text/plain"),
-    "/head": _answer("200 OK", b"never sent", "Content-Type: text/plain"),
-    "/range": _answer(
-        "206 Partial Content", b"nary", "Content-Range: bytes 2-5/6", "Content-Type: text/plain"
+    "/landed": _answer("404 Not Found", "見つかりません".encode(), _TEXT),
+    "/head": _answer("200 OK", b"never sent", _TEXT),
+    "/range": _answer("206 Partial Content", b"nary", "Content-Range: bytes 2-5/6", _TEXT),
+    "/chunked": _answer(
+        "200 OK", b"5;x=y\r\nAkash\r\n1\r\ni\r\n0\r\n\r\n", framing="Transfer-Encoding: chunked"
     ),
-    "/chunked": _answer("200 OK", b"5;x=y\r\nAkash\r\n1\r\ni\r\n0\r\n\r\n", "Transfer-Encoding: chunked"),
-    "/worker.js": _answer(
-        "200 OK", b"fetch('/worked').then(postMessage(1))", "Content-Type: text/javascript"
-    ),
-    "/worked": _answer("200 OK", b"", "Content-Type: text/plain"),
+    "/worker.js": _answer("200 OK", _SCRIPT, "Content-Type: text/javascript"),
+    "/worked": _answer("200 OK", b"", _TEXT),
 }
 PATHS: Final = frozenset(_ANSWERS)
 
@@ -93,7 +90,7 @@ class CanarySite:
         self.said: list[Said] = []
         key = folder / "key.pem"
         key.touch(0o600)
-        self.chain = _certify(self.root, key)
+        _certify(self.root, key)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(key)
 
@@ -123,26 +120,16 @@ class CanarySite:
             writer.close()  # the browser left, or asked for what is not here: the comparison tells
 
 
-def _certify(root: Path, key: Path) -> bytes:
-    """Make an authority for a day, and a leaf of it with its key; gives the leaf (DER)."""
-    now, names = datetime.now(UTC), [x509.NameAttribute(x509.NameOID.COMMON_NAME, "Akashi canary")]
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in "ab"]
-    made = []
-    for number, own in enumerate(keys):
-        builder = x509.CertificateBuilder(
-            issuer_name=x509.Name(names),
-            subject_name=x509.Name(names[number:]),
-            public_key=own.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(hours=1),
-            not_valid_after=now + timedelta(days=1),
-        ).add_extension(x509.BasicConstraints(ca=not number, path_length=None), critical=True)
-        if number:
-            alternative = x509.SubjectAlternativeName([x509.DNSName(NAME)])
-            builder = builder.add_extension(alternative, critical=True)
-        made.append(builder.sign(keys[0], hashes.SHA256()))
+def _certify(root: Path, key: Path) -> None:
+    """Make a certificate for a day that is its own authority (`root`), and its key with it (`key`)."""
+    now, own = datetime.now(UTC), ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    validity = (now - timedelta(hours=1), now + timedelta(days=1))
+    builder = x509.CertificateBuilder(name, name, own.public_key(), x509.random_serial_number(), *validity)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
     pem = serialization.Encoding.PEM
-    root.write_bytes(made[0].public_bytes(pem))
-    secret = keys[1].private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    key.write_bytes(secret + made[1].public_bytes(pem))
-    return made[1].public_bytes(serialization.Encoding.DER)
+    certificate = builder.sign(own, hashes.SHA256()).public_bytes(pem)
+    root.write_bytes(certificate)
+    secret = own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key.write_bytes(secret + certificate)

@@ -98,7 +98,7 @@ class CdpTap:
         except ConnectionClosed as error:
             if not self._settled:
                 where = self.assembler.document[-1] if self.assembler.document else ""
-                self.assembler.lost.append((where, f"Chromium's DevTools connection ended early: {error}"))
+                self.assembler.untold.append((where, f"Chromium's DevTools connection ended early: {error}"))
         except Exception as error:  # noqa: BLE001  # the thread's edge: `finish` raises it again
             self.failure = error
         finally:

@@ -58,10 +58,11 @@ class CdpAssembler:
         self.received = self.awaited = 0
         self.unsent: list[tuple[str, str]] = []
         self.cached: Counter[Asked] = Counter()
-        self.done: Counter[Asked] = Counter()
+        self.under_way: Counter[Asked] = Counter()
         self.document: list[str] = []
         self.own: list[str] = []
-        self.lost: list[tuple[str, str]] = []
+        self.lost: list[Asked] = []
+        self.untold: list[tuple[str, str]] = []
 
     def feed(self, session: str, method: str, params: Told) -> None:
         """Take the next event. Raises ValueError, LookupError, OSError."""
@@ -78,7 +79,7 @@ class CdpAssembler:
                 draft.error = draft.error if draft.done else why
                 draft.done, draft.waits = True, False
             self._settle(name)
-        self.lost += [(url, _UNTOLD) for url in self.document[-1:]]
+        self.untold += [(url, _UNTOLD) for url in self.document[-1:]]
 
     def _request(self, session: str, params: Told) -> None:
         name, url = params["requestId"], urldefrag(params["request"]["url"]).url
@@ -98,6 +99,7 @@ class CdpAssembler:
         if main and self._navigation in {"", name}:
             self._navigation = name
             self.document.append(url)
+        self.under_way[draft.asked] += 1
         self._settle(name)
         self._stream(name, draft)
 
@@ -165,7 +167,7 @@ class CdpAssembler:
 
     def _over(self, draft: Draft, error: str) -> None:
         draft.done, draft.error = True, error
-        self.done[draft.asked] += 1
+        self.under_way -= Counter([draft.asked])
 
     def _body(self, name: str, draft: Draft, reply: Told) -> None:
         draft.waits = False
@@ -205,7 +207,7 @@ class CdpAssembler:
             network = draft.network(*where, self._chains.get(draft.origin) or ())
             self._emit(draft.finish(sent.popleft() if sent else {}, answer, network))
             if draft.why:
-                self.lost.append((draft.url, draft.why))
+                self.untold.append((draft.url, draft.why))
         if not hops:
             self._hops.pop(name, None)
 
@@ -217,7 +219,7 @@ class CdpAssembler:
         self._memory.add(params["requestId"])
 
     def _websocket(self, _: str, params: Told) -> None:
-        self.lost.append((params["url"], "a WebSocket is not recorded over DevTools"))
+        self.untold.append((params["url"], "a WebSocket is not recorded over DevTools"))
 
     HANDLERS: ClassVar[Mapping[str, Callable[[Any, str, Told], None]]] = {
         "Network.requestWillBeSent": _request,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
+from pipelines.record.exchange import Asked, Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import parse_head
 from pipelines.record.netlog_wire import take_head
 from pipelines.record.spool import BodySpool, note_of
@@ -33,8 +33,15 @@ class Hop:
     """Asked for as ws or wss; its URL is the http or https one of its handshake."""
     job: int = 0
     """NetLog's id of what found it a socket."""
+    answered: bool = False
+    """Whether an answer came, from wherever."""
     draft: Draft | None = None
     """Its last exchange; None while nothing was sent."""
+
+    @property
+    def asked(self) -> Asked:
+        """What it is counted by."""
+        return self.method, self.url
 
 
 @dataclass(slots=True, eq=False)

@@ -16,7 +16,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from pipelines.guard import Connection
 from pipelines.record.exchange import Asked, Exchange, Layer
-from pipelines.record.netlog import BEGIN, Event
+from pipelines.record.netlog import BEGIN, END, Event
 from pipelines.record.netlog_draft import Draft, Hop
 from pipelines.record.netlog_sockets import Socket
 from pipelines.record.netlog_wire import render_head, render_lines, take_data
@@ -54,12 +54,14 @@ class Assembler:
         """(URL, network error) of requests that failed before anything crossed a socket."""
         self.cached: Counter[Asked] = Counter()
         """What the browser's cache answered."""
-        self.done: Counter[Asked] = Counter()
-        """What the browser no longer waits for, whatever came of it."""
+        self.lost: list[Asked] = []
+        """What the network answered and the log does not show: as if its format had changed."""
+        self.under_way: Counter[Asked] = Counter()
+        """What the page's requests in the network stack are now."""
         self.document: list[str] = []
         """URLs of the page's own document: where it was asked for first, then each redirect."""
-        self.lost: list[tuple[str, str]] = []
-        """(URL, why) of what a tap could not have (`tap.Gathered`): nothing, here."""
+        self.untold: list[tuple[str, str]] = []
+        """(URL, why) of what a tap cannot have (`tap.Gathered`): nothing, here."""
         self.own: list[str] = []
         """URLs that the browser asked for on its own account: kept out of the WARC."""
 
@@ -73,9 +75,11 @@ class Assembler:
             self._finish(draft, why)
 
     def _start(self, event: Event) -> None:
-        if event.phase != BEGIN:
+        params, before = event.params, self._hops.get(event.source)
+        if event.phase == END:
+            if before is not None:
+                before.answered = not params.get("net_error")
             return
-        params = event.params
         url, kind = urldefrag(params["url"]).url, params["request_type"]
         websocket = url.startswith(("ws:", "wss:"))
         if websocket:  # its handshake is HTTP (RFC 6455 §4.1)
@@ -83,20 +87,21 @@ class Assembler:
         elif not url.startswith(("http:", "https:")):
             return
         own = params.get("initiator") == "not an origin" and kind == "other"
-        if event.source in self._hops:  # a redirect: the same source goes on to its next hop
-            self._leave(self._hops[event.source], "")
-        self._hops[event.source] = Hop(url, params["method"], own, websocket)
+        if before is not None:  # a redirect: the same source goes on to its next hop
+            before.answered = True
+            self._leave(before, "")
+        hop = self._hops[event.source] = Hop(url, params["method"], own, websocket)
         if kind == "main frame" and self._document in {0, event.source}:
             self._document = event.source
             self.document.append(url)
         if own:
             self.own.append(url)
+        else:
+            self.under_way[hop.asked] += 1
 
     def _alive(self, event: Event) -> None:
         self._lives[event.source] += 1 if event.phase == BEGIN else -1
-        if (
-            self._lives[event.source] > 0
-        ):  # a redirect to another origin begins its second life before the first ends
+        if self._lives[event.source] > 0:  # redirected to another origin, its second life begins in the first
             return
         del self._lives[event.source]
         hop = self._hops.pop(event.source, None)
@@ -106,16 +111,22 @@ class Assembler:
 
     def _leave(self, hop: Hop, error: str) -> None:
         """The request is done with its hop."""
-        self.done[hop.method, hop.url] += 1
+        if not hop.own:
+            self.under_way -= Counter([hop.asked])  # what is at 0 is forgotten
         self._owners.pop(hop.job, None)
         self._carriers.pop(hop.job, None)
         if hop.draft is not None:
             hop.draft.request_done, hop.draft.error = True, error
             self._settle(hop.draft)
-        elif error and not hop.own:
-            self.unsent.append((hop.url.replace("http", "ws", 1) if hop.websocket else hop.url, error))
-        elif not hop.own:
-            self.cached[hop.method, hop.url] += 1
+        elif hop.own:
+            return
+        elif error or not hop.answered:
+            url = hop.url.replace("http", "ws", 1) if hop.websocket else hop.url
+            self.unsent.append((url, error or "ERR_ABORTED"))
+        elif hop.job:
+            self.lost.append(hop.asked)
+        else:
+            self.cached[hop.asked] += 1
 
     def _bound_to_job(self, event: Event) -> None:
         hop = self._hops.get(event.source)
@@ -169,7 +180,7 @@ class Assembler:
 
     def _h2_request(self, event: Event) -> None:
         socket = self._socket_of(event.source)
-        hop = self._owners.get(event.dependency)
+        hop = self._owners.get(event.dependency) or self._hops.get(event.dependency)  # a WebSocket's own
         if hop is not None and socket is not None:
             draft = self._begin(hop, socket, event, Layer.H2_RENDERED, event.params["stream_id"])
             draft.request_head = render_head(event.params["headers"])

@@ -72,10 +72,10 @@ def gaps_of(
     That are refusals, and gaps in the recording itself: what the browser `reported` as answered more often
     than the tap has it. (What workers ask, what is prefetched, and preflights are told to the tap alone.)
     """
-    missing: dict[str, str] = {}
-    for url, why in dict.fromkeys(assembler.lost):
-        missing[url] = f"{missing[url]}; {why}" if url in missing else why
-    refused, lacking = [], []
+    refused, lacking = [], [url for _, url in assembler.lost]
+    missing = {
+        url: f"{method}: answered, and the recording does not have it" for method, url in assembler.lost
+    }
     seen, unsent = {url for _, url in recorded}, Counter(url for url, _ in assembler.unsent)
     for url, error in assembler.unsent:
         if url in seen or url in missing:
@@ -89,6 +89,8 @@ def gaps_of(
     for (method, url), asked in reported.asked.items():
         answered = reported.answered[method, url]
         found = recorded[method, url] + assembler.cached[method, url] + unsent[url]
+        if answered > found and url in missing:
+            continue
         if answered > found:
             missing[url] = f"{method}: the browser reported {answered} answers, the recording has {found}"
             lacking.append(url)
@@ -96,6 +98,8 @@ def gaps_of(
             missing.setdefault(url, f"{method}: given up by the browser, nothing of it was recorded")
         elif not found:
             missing[url] = "the page's service worker answered: nothing crossed the network"
+    for url, why in dict.fromkeys(assembler.untold):
+        missing[url] = f"{missing[url]}; {why}" if url in missing else why
     reasons = [
         Reason(code, f"{len(urls)} requests, the first {urls[0]}")
         for code, urls in (("resource-refused", refused), ("exchange-missing", lacking))

@@ -14,6 +14,8 @@ from playwright.async_api import Page, Request, Response
 from pipelines.record.exchange import Asked
 
 QUIET_SECONDS: Final = 0.5
+STILL_SECONDS: Final = 3.0
+"""After which a page that loads nothing is taken as loaded."""
 _LOOK_SECONDS: Final = 0.02
 _UNENDING: Final = frozenset({"media", "eventsource", "websocket"})
 
@@ -22,14 +24,14 @@ class Traffic:
     """Listens to a page and all that it opens, from the start.
 
     Quiet: the document is loaded, and for QUIET_SECONDS no request began, none got its answer, no bytes
-    came but those of media and event streams, and no request waits for its answer. Not `networkidle`: an
+    came but those of media and event streams, and no request waits for its answer in the network stack. Not `networkidle`: an
     answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
     """
 
     def __init__(
-        self, page: Page, awaited: Callable[[], int], done: Callable[[], Mapping[Asked, int]]
+        self, page: Page, awaited: Callable[[], int], under_way: Callable[[], Mapping[Asked, int]]
     ) -> None:
-        """`awaited` counts the bytes that a page waits for, `done` the requests that are over (`Gathered`)."""
+        """`awaited` counts the bytes that a page waits for, `under_way` its requests (`Gathered`)."""
         self.asked: Counter[Asked] = Counter()
         """How often each was reported as requested over http(s); 0 where the page's service worker answered."""
         self.answered: Counter[Asked] = Counter()
@@ -38,7 +40,7 @@ class Traffic:
         """Whether the document came only in part: its `load` event never will."""
         self.stopped = False
         """Set it to have the page taken as quiet."""
-        self._page, self._awaited, self._done = page, awaited, done
+        self._page, self._awaited, self._under_way = page, awaited, under_way
         self._loaded = False
         self._unanswered: set[Request] = set()
         self._last = asyncio.get_running_loop().time()
@@ -53,15 +55,20 @@ class Traffic:
         clock = asyncio.get_running_loop().time
         seen = self._awaited()
         while not self.stopped and (
-            not (self._loaded or self.broken) or self._waits() or clock() < self._last + QUIET_SECONDS
+            not self._stands(clock()) or self._waits() or clock() < self._last + QUIET_SECONDS
         ):
             await asyncio.sleep(_LOOK_SECONDS)
             if self._awaited() != seen:
                 seen, self._last = self._awaited(), clock()
 
+    def _stands(self, now: float) -> bool:
+        # With frames of several processes Chromium may never say `load`: then nothing under way is enough.
+        still = not self._under_way() and now > self._last + STILL_SECONDS
+        return self._loaded or self.broken or still
+
     def _waits(self) -> bool:
-        # Of a shared worker's script Playwright reports no more than the request; the network log knows its end.
-        return any(self.asked[key] > self._done()[key] for key in map(_key, self._unanswered))
+        # Of a shared worker's script, or a beacon of a frame that is gone, Playwright never tells the end.
+        return any(_key(request) in self._under_way() for request in self._unanswered)
 
     def _load(self, _: Page) -> None:
         self._loaded = True

@@ -97,7 +97,7 @@ class Visit:
         self._hangs = False
         self._page = self._context.pages[0]
         log = self._tap.assembler
-        self._traffic = Traffic(self._page, lambda: log.awaited, lambda: log.done)
+        self._traffic = Traffic(self._page, lambda: log.awaited, lambda: log.under_way)
         self.seen = Seen(asked=self._traffic.asked, answered=self._traffic.answered)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
 

@@ -26,14 +26,16 @@ class Gathered(Protocol):
     """(URL, network error) of requests that failed before anything crossed a socket."""
     cached: Counter[Asked]
     """What the browser's cache answered."""
-    done: Counter[Asked]
-    """What the browser no longer waits for, whatever came of it."""
+    lost: list[Asked]
+    """What was answered and is not recorded: a gap."""
+    under_way: Counter[Asked]
+    """What the browser waits for."""
     document: list[str]
     """URLs of the page's own document: where it was asked for first, then each redirect."""
     own: list[str]
     """URLs that the browser asked for on its own account: kept out of the WARC."""
-    lost: list[tuple[str, str]]
-    """(URL, why) of what is not in the WARC, or only in part, because the tap could not have it."""
+    untold: list[tuple[str, str]]
+    """(URL, why) of what is not in the WARC, or only in part, because the tap cannot have it."""
 
 
 class PageTap(Protocol):

@@ -317,9 +317,28 @@ def test_an_answer_from_the_cache_is_no_exchange(log):
         request_type="other",
         initiator="x",
     )
+    log.say("URL_REQUEST_START_JOB", 10, 2)
     log.ends(10)
     assert log.assembler.cached == {("GET", "https://a.test/c"): 1}
     assert log.exchanges == []
+
+
+def test_an_answer_whose_sending_the_log_does_not_show_is_lost_and_not_from_the_cache(log):
+    hop = {"initiator": "x", "method": "GET", "request_type": "other", "url": "https://a.test/c"}
+    log.say("URL_REQUEST_START_JOB", 10, 1, **hop)
+    log.say("HTTP_STREAM_REQUEST_BOUND_TO_JOB", 10, source_dependency={"id": 11, "type": 17})
+    log.say("URL_REQUEST_START_JOB", 10, 2)
+    log.ends(10)
+    assert log.assembler.lost == [("GET", "https://a.test/c")]
+    assert not log.assembler.cached
+
+
+def test_a_request_that_was_cancelled_before_it_was_sent_is_not_from_the_cache(log):
+    hop = {"initiator": "x", "method": "GET", "request_type": "other", "url": "https://a.test/c"}
+    log.say("URL_REQUEST_START_JOB", 10, 1, **hop)
+    log.ends(10)
+    assert log.assembler.unsent == [("https://a.test/c", "ERR_ABORTED")]
+    assert not log.assembler.cached
 
 
 def test_a_request_that_failed_before_it_was_sent_is_named_with_its_error(log):

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from evidence.reasons import Reason
+from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.page import PageRecord
 from storage.settings import Settings
 from tests.pipelines.record.pages import (
@@ -203,6 +204,37 @@ def test_the_facts_of_the_page_are_read_where_they_are_displayed(post, site):
     assert "ready" in record.text
     assert record.server_dates[0]["url"] == site.url("/p/1")
     assert record.server_dates[0]["date"].endswith("GMT")
+
+
+def test_exchanges_that_the_recorder_loses_are_listed_and_a_reason(site, folder, monkeypatch):
+    handlers = dict(Assembler.HANDLERS)
+    start, send = handlers["URL_REQUEST_START_JOB"], handlers["HTTP_TRANSACTION_SEND_REQUEST_HEADERS"]
+    style, like = site.url("/assets/site.css"), site.url("/api/like")
+    begun = []
+
+    def without_the_second_style_sheet(assembler, event):
+        if event.params.get("url") == style:
+            begun.append(event.source)
+        if event.source not in begun[1:]:
+            start(assembler, event)
+
+    def without_the_likes_sending(assembler, event):
+        if assembler._hops[event.source].url != like:
+            send(assembler, event)
+
+    handlers["URL_REQUEST_START_JOB"] = without_the_second_style_sheet
+    handlers["HTTP_TRANSACTION_SEND_REQUEST_HEADERS"] = lambda assembler, event: (
+        without_the_likes_sending(assembler, event) if event.source in assembler._hops else None
+    )
+    monkeypatch.setattr(Assembler, "HANDLERS", handlers)
+    record = page_of(site.url("/post/1"), folder)
+    assert len(begun) == 2
+    assert {one.url: one.why for one in record.missing} == {
+        style: "GET: the browser reported 2 answers, its network log has 1",
+        like: "POST: answered, and the recording does not have it",
+    }
+    assert [reason.code for reason in record.reasons] == ["exchange-missing"]
+    assert record.reasons[0].detail.startswith("2 requests")
 
 
 # Pages that go wrong --------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = 
 
 def an_assembler(**facts: Any) -> Assembler:
     """What the log told (the assembler itself is faked: only its lists are read)."""
-    empty: dict[str, Any] = {"unsent": [], "lost": [], "cached": Counter(), "document": [PAGE]}
+    empty: dict[str, Any] = {"unsent": [], "lost": [], "untold": [], "cached": Counter(), "document": [PAGE]}
     return cast("Assembler", SimpleNamespace(**{**empty, **facts}))
 
 
@@ -110,6 +110,13 @@ def test_the_second_of_two_like_requests_is_missed_too():
     assert gaps_of(an_assembler(), seen(PAGE, PAGE), other, NOTHING)[1] != []
 
 
+def test_what_the_log_itself_shows_to_lack_is_a_reason_even_if_nobody_reported_it():
+    assembler = an_assembler(lost=[("POST", "https://a.test/from-a-worker")])
+    missing, reasons = gaps_of(assembler, seen(PAGE), recorded(PAGE), NOTHING)
+    assert [one.url for one in missing] == ["https://a.test/from-a-worker"]
+    assert [one.code for one in reasons] == ["exchange-missing"]
+
+
 def test_what_a_service_worker_answered_or_the_browser_gave_up_is_listed_and_no_gap():
     reported = seen(PAGE, asked=("https://a.test/given-up",), by_worker=("https://a.test/made-up",))
     missing, reasons = gaps_of(an_assembler(), reported, recorded(PAGE), NOTHING)
@@ -146,8 +153,8 @@ def test_a_refused_sub_resource_is_missing_and_a_reason_and_the_page_itself_is_n
 
 
 def test_what_a_tap_could_not_have_is_missing_with_every_reason_and_no_gap_in_itself():
-    lost = [(PAGE, "no body"), (PAGE, "no body"), (PAGE, "no head"), ("wss://a.test/", "no frames")]
-    missing, reasons = gaps_of(an_assembler(lost=lost), Seen(), Counter(), NOTHING)
+    untold = [(PAGE, "no body"), (PAGE, "no body"), (PAGE, "no head"), ("wss://a.test/", "no frames")]
+    missing, reasons = gaps_of(an_assembler(untold=untold), Seen(), Counter(), NOTHING)
     assert [(one.url, one.why) for one in missing] == [
         (PAGE, "no body; no head"),
         ("wss://a.test/", "no frames"),
