@@ -19,8 +19,9 @@ from urllib.parse import urldefrag
 
 from pipelines.guard import Connection
 from pipelines.record.cdp_draft import Draft, Told
-from pipelines.record.exchange import Asked, Exchange
+from pipelines.record.exchange import Exchange
 from pipelines.record.spool import BodySpool
+from pipelines.record.tap import Gathered
 
 BODY_MAX: Final = 16 << 20
 """Bytes of a body that is asked for in one piece; a streamed one has no limit but the page's."""
@@ -32,8 +33,8 @@ _UNTOLD: Final = (
 _STORED: Final = ("fromDiskCache", "fromServiceWorker", "fromPrefetchCache")
 
 
-class CdpAssembler:
-    """Feed it every event, then `close` it; `emit` gets each exchange as it ends. A tap.Gathered."""
+class CdpAssembler(Gathered):
+    """Feed it every event, then `close` it; `emit` gets each exchange as it ends."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class CdpAssembler:
         peer: Callable[[str], Connection | None],
     ) -> None:
         """`spool` is `WarcSink.spool`; `peer` tells what the tunnel knows of the connections to a URL's host."""
+        super().__init__()
         self._spool, self._emit, self._peer = spool, emit, peer
         self.ask: Callable[..., None]
         """Sends a command: (session, method, what takes the reply, **params)."""
@@ -55,14 +57,6 @@ class CdpAssembler:
         self._memory: set[str] = set()
         self._navigation = ""
         self._closed = False
-        self.received = self.awaited = 0
-        self.unsent: list[tuple[str, str]] = []
-        self.cached: Counter[Asked] = Counter()
-        self.under_way: Counter[Asked] = Counter()
-        self.document: list[str] = []
-        self.own: list[str] = []
-        self.lost: list[Asked] = []
-        self.untold: list[tuple[str, str]] = []
 
     def feed(self, session: str, method: str, params: Told) -> None:
         """Take the next event. Raises ValueError, LookupError, OSError."""

@@ -15,27 +15,28 @@ from typing import Any, Final, Literal, Protocol
 from pipelines.record.exchange import Asked
 
 
-class Gathered(Protocol):
+class Gathered:
     """What a tap has gathered beside the exchanges; grows while the page is visited, in the tap's thread."""
 
-    received: int
-    """Bytes that the page received."""
-    awaited: int
-    """Of these, all but media and event streams: while it grows, a page is not quiet."""
-    unsent: list[tuple[str, str]]
-    """(URL, network error) of requests that failed before anything crossed a socket."""
-    cached: Counter[Asked]
-    """What the browser's cache answered."""
-    lost: list[Asked]
-    """What was answered and is not recorded: a gap."""
-    under_way: Counter[Asked]
-    """What the browser waits for."""
-    document: list[str]
-    """URLs of the page's own document: where it was asked for first, then each redirect."""
-    own: list[str]
-    """URLs that the browser asked for on its own account: kept out of the WARC."""
-    untold: list[tuple[str, str]]
-    """(URL, why) of what is not in the WARC, or only in part, because the tap cannot have it."""
+    def __init__(self) -> None:
+        self.received = 0
+        """Bytes that the page received."""
+        self.awaited = 0
+        """Of these, all but media and event streams: while it grows, a page is not quiet."""
+        self.unsent: list[tuple[str, str]] = []
+        """(URL, network error) of requests that failed before anything crossed a socket."""
+        self.cached: Counter[Asked] = Counter()
+        """What the browser's cache answered."""
+        self.lost: list[Asked] = []
+        """What was answered and is not recorded: a gap."""
+        self.untold: list[tuple[str, str]] = []
+        """(URL, why) of what is not in the WARC, or only in part, because the tap cannot have it."""
+        self.under_way: Counter[Asked] = Counter()
+        """What the browser waits for."""
+        self.document: list[str] = []
+        """URLs of the page's own document: where it was asked for first, then each redirect."""
+        self.own: list[str] = []
+        """URLs that the browser asked for on its own account: kept out of the WARC."""
 
 
 class PageTap(Protocol):
