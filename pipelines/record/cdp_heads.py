@@ -16,9 +16,10 @@ def request_head(request: Mapping[str, Any], extra: Mapping[str, Any]) -> bytes:
     """The request's head: its fields as sent (`extra`), else as first planned."""
     parts = urlsplit(request["url"])
     fields = dict(extra.get("headers") or request["headers"])
-    host = fields.pop(":authority", parts.netloc)
-    if not any(name.lower() == "host" for name in fields):
-        fields = {"Host": host, **fields}
+    if ":authority" in fields:
+        fields = {"host": fields[":authority"], **fields}
+    elif not any(name.lower() == "host" for name in fields):
+        fields = {"Host": parts.netloc, **fields}
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return _render(f"{request['method']} {target} HTTP/1.1", fields)
 

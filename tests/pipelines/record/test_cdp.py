@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastwarc.warc import ArchiveIterator as FastIterator
+from warcio.checker import Checker
 
 from evidence.reasons import Reason
+from evidence.warc_check import read_warc
 from pipelines.record.cdp_exchanges import BODY_MAX, CdpAssembler
 from pipelines.record.cdp_heads import request_head, response_head, without_codings
 from pipelines.record.exchange import BodyState, Exchange
 from pipelines.record.spool import BodySpool
 from pipelines.record.tap import Recorder
-from tests.pipelines.record.pages import a_folder, exchanges_of, facts_of, page_of
+from tests.pipelines.record.pages import a_folder, exchanges_of, facts_of, page_of, records_of
 from tests.site import Site
 from tests.site.everything import everything_url
 
@@ -61,6 +65,16 @@ def test_of_the_everything_page_nothing_that_was_served_is_silently_gone(site, f
     fewer = [url for (method, url), count in served.items() if recorded[method, url] < count]
     assert [url for url in fewer if url not in listed and not any(part in url for part in repeated)] == []
     assert any("DevTools tells once" in why for why in listed.values())
+    path = folder / "page.warc.gz"
+    with path.open("rb") as stream:
+        assert all(one.verify_block_digest() for one in FastIterator(stream, parse_http=False))
+    with path.open("rb") as stream:
+        assert all(
+            one.verify_payload_digest() for one in FastIterator(stream, parse_http=True) if one.is_http
+        )
+    with path.open("rb") as stream:
+        assert sum(1 for _ in read_warc(stream)) == len(records_of(folder))
+    assert Checker(Namespace(inputs=[str(path)], verbose=False)).process_all() == 0
 
 
 def without_user(uri: str) -> str:
@@ -197,7 +211,7 @@ def test_heads_are_rendered_from_what_devtools_tells():
     request = {"url": "https://a.test/v?id=7", "method": "GET", "headers": {"accept": "*/*"}}
     h2 = {"headers": {":authority": "a.test", ":path": "/v?id=7", "accept": "text/html"}}
     assert request_head(request, {}) == b"GET /v?id=7 HTTP/1.1\r\nHost: a.test\r\naccept: */*\r\n\r\n"
-    assert request_head(request, h2) == b"GET /v?id=7 HTTP/1.1\r\nHost: a.test\r\naccept: text/html\r\n\r\n"
+    assert request_head(request, h2) == b"GET /v?id=7 HTTP/1.1\r\nhost: a.test\r\naccept: text/html\r\n\r\n"
     answer = {"status": 200, "statusText": "OK", "headers": {"content-length": "3", "set-cookie": "a=1\nb=2"}}
     assert response_head(answer, {}) == (
         b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\r\n"
