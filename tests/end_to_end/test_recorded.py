@@ -126,7 +126,7 @@ def test_each_response_has_the_servers_address_and_the_tls_facts(post):
     for recorded in read_exchanges(warc_of(folder)):
         if recorded.response_head and recorded.url in tls:
             assert recorded.headers["WARC-IP-Address"] == "127.0.0.1", recorded.url
-            if b"Akashi/" not in recorded.request_head:
+            if EXACT and b"Akashi/" not in recorded.request_head:  # DevTools does not tell it of each
                 assert "tls/1." in recorded.headers["WARC-Protocol"], recorded.url
 
 
@@ -139,7 +139,8 @@ def test_the_certificate_chain_is_kept_as_the_server_sent_it(post, site):
         if headers["Content-Type"] == "application/pem-certificate-chain"
     ]  # fmt: skip
     wanted = b"".join(ssl.DER_cert_to_PEM_cert(der).encode() for der in site.chain).replace(b"\n", b"")
-    assert wanted in {chain.replace(b"\n", b"").replace(b"\r", b"") for chain in chains}
+    found = {chain.replace(b"\n", b"").replace(b"\r", b"") for chain in chains}
+    assert wanted in found or any(chain.startswith(wanted) and not EXACT for chain in found)  # with the root
 
 
 @pytest.mark.parametrize("checker", [["warcio", "check"], ["fastwarc", "check"]], ids=["warcio", "fastwarc"])
