@@ -15,6 +15,7 @@ import click
 from console.output import emit, human_size, json_option
 from evidence.clock import clock_block
 from evidence.errors import AkashiError
+from pipelines.record.canary import NEXT, holds, read_canary
 from pipelines.record.chromium import find_chromium
 from storage.connect import open_store
 from storage.home import CHILD_USER, Home, child_user
@@ -68,6 +69,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _programs()
     yield _children()
     yield from _home(settings.home)
+    yield _recorder(settings)
     yield from _guarded("store", lambda: _store(settings))
     yield _clock()
     yield Finding(
@@ -116,6 +118,21 @@ def _children() -> Finding:
     if child_user() is None:
         return Finding("bad", "children", f"there is no user {CHILD_USER} for them to run as", "make setup")
     return Finding("ok", "children", f"run as the user {CHILD_USER}")
+
+
+def _recorder(settings: Settings) -> Finding:
+    """What the canary found of the exact recorder; it is tried anew when it is about another machine."""
+    told = read_canary(settings.home)
+    if settings.page_recorder == "cdp":
+        return Finding("note", "recorder", "pages are recorded over DevTools, less exactly", "page_recorder")
+    if told is None or not holds(told):
+        return Finding(
+            "ok", "recorder", "NetLog, to be tried before the first page: not tried on this Chromium"
+        )
+    if told["difference"]:
+        state = "note" if settings.page_recorder == "auto" else "bad"
+        return Finding(state, "recorder", f"NetLog cannot be trusted: {told['difference']}", NEXT)
+    return Finding("ok", "recorder", f"NetLog, found exact on {told['checked'][:10]}")
 
 
 def _home(home: Home) -> Iterator[Finding]:

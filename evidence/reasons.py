@@ -56,6 +56,7 @@ SHORTCOMINGS: Final = {
     "video-failed": "the downloader ended with an error",
     "video-not-recorded": "a video file cannot be tied to recorded exchanges",
     "exchange-missing": "a request that the browser reported was not recorded",
+    "recorder-fallback": "the exact recorder could not be trusted here; the page was recorded less exactly",
     "resource-refused": "a sub-resource leads to an address that is not public",
     "screenshot-failed": "a screenshot could not be taken",
     "inspect-failed": "a file could not be inspected",

@@ -29,7 +29,7 @@ from typing import Final, Self
 from evidence.errors import RefusedError
 from pipelines.connections import Connection, Failed, Refused, lookup
 from pipelines.relay import relay
-from pipelines.resolver import Resolver, check_url, parse_url
+from pipelines.resolver import Addresses, Resolver, check_url, parse_url
 
 __all__ = ["Connection", "Failed", "Refused", "Resolver", "Tunnel", "check_url", "lookup", "parse_url"]
 
@@ -57,8 +57,9 @@ class Tunnel:
     `connections`, `refused` and `failures` only grow, and may be read at any time.
     """
 
-    def __init__(self, resolver: Resolver, log: Path) -> None:
-        self.resolver, self.log, self.port = resolver, log, 0
+    def __init__(self, resolver: Resolver, log: Path, only: tuple[str, int] | None = None) -> None:
+        """`only`: the one (host, port) to which the door leads; None: wherever the resolver allows."""
+        self.resolver, self.log, self.only, self.port = resolver, log, only, 0
         self.connections: list[Connection] = []
         self.refused: list[Refused] = []
         self.failures: list[Failed] = []
@@ -148,7 +149,7 @@ class Tunnel:
     def _connect(self, host: str, port: int, client_port: int) -> tuple[socket.socket, Connection]:
         """Resolve, check, connect; what cannot be is recorded, and raised as the reply to give."""
         try:
-            dns = self.resolver.resolve(host)
+            dns = self._addresses(host, port)
             # The address that worked before is tried first.
             server, ip = self._reach(port, *sorted(dns, key=lambda ip: ip != self._best.get(host)))
         except RefusedError as error:
@@ -161,6 +162,11 @@ class Tunnel:
             raise _RequestError(replies.get(type(error), _UNREACHABLE)) from error
         self._best[host] = ip
         return server, Connection(client_port, host, port, ip, dns, datetime.now(UTC))
+
+    def _addresses(self, host: str, port: int) -> Addresses:
+        if self.only not in {None, (host, port)}:
+            raise RefusedError(f"this door leads to {self.only} only", code="address-refused")
+        return self.resolver.resolve(host)
 
     def _reach(self, port: int, ip: str, *others: str) -> tuple[socket.socket, str]:
         """A socket connected to the first address that works, and checked again for whom it reached."""

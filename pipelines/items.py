@@ -17,6 +17,7 @@ from pipelines.admit import admit
 from pipelines.candidate import Candidate
 from pipelines.capture import Capture
 from pipelines.options import options_from
+from pipelines.record.canary import choose_recorder
 from pipelines.recovery import recover
 from pipelines.robots import Fetch
 from pipelines.runtime import Listener, Runtime
@@ -68,9 +69,15 @@ class Workshop:
                 raise self.fatal
             if self.runtime is None:
                 options, settings = options_from(self.crawler.settings, Settings.load())
-                self.runtime = await asyncio.to_thread(
+                runtime = await asyncio.to_thread(
                     Runtime.open, settings, options=options, listener=self.listener
                 )
+                try:
+                    runtime.recorder = await choose_recorder(settings)
+                except UsageError as error:
+                    self.fatal = error
+                    raise
+                self.runtime = runtime
                 if self.interrupted:
                     self.runtime.interrupted.set()
                 await recover(self.runtime)

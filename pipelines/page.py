@@ -27,6 +27,7 @@ async def record_the_page(capture: Capture, runtime: Runtime) -> str:
             tunnel=tunnel,
             settings=runtime.settings,
             on_progress=lambda text, done: runtime.listener(url, "page", text, done=done),
+            recorder=runtime.recorder,
         )
         remember_connections(capture, tunnel)
     capture.facts["page"] = _facts(page)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.options import CaptureOptions
+from pipelines.record.tap import EXACT, Recorder
 from storage.archive import Archive
 
 
@@ -32,6 +33,8 @@ class Runtime(Archive):
 
     options: CaptureOptions
     listener: Listener = unheard
+    recorder: Recorder = EXACT
+    """What records pages: chosen at the process's start (`pipelines.record.canary`)."""
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by Ctrl-C or SIGTERM: recording stops, what was recorded is sealed, preserved and proved."""
     seen: set[str] = field(default_factory=set)

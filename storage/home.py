@@ -7,6 +7,7 @@
   catalogue.sqlite        the index; rebuilt from the store when lost; never evidence
   store/           0700   the embedded S3 server's data: evidence, unless a real store is configured
   probe.json              what the store was seen to do; trusted for a day
+  canary.json             whether Chromium's network log was found exact (pipelines/record/canary.py)
   store-credentials 0600  two lines, if the keys of a configured store are not in the environment
   spool/<id>/      0711   a capture under way; gone once its objects are read back from the store
     work/                 the children's folder, owned by their user

@@ -48,6 +48,8 @@ class Settings:
     """Bytes that a page may receive before its recording is closed."""
     sandbox: str = "auto"
     """Chromium's sandbox: auto, on or off."""
+    page_recorder: str = "auto"
+    """auto: `netlog` if the canary finds it exact here, else `cdp`; or one of these, always."""
     locale: str = "ja-JP"
     timezone: str = "Asia/Tokyo"
     client_emulation: bool = False
@@ -65,6 +67,8 @@ class Settings:
             raise UsageError(f"store_profile is {settings.store_profile!r}", next="use governance or legal")
         if settings.sandbox not in {"auto", "on", "off"}:
             raise UsageError(f"sandbox is {settings.sandbox!r}", next="use auto, on or off")
+        if settings.page_recorder not in {"auto", "netlog", "cdp"}:
+            raise UsageError(f"page_recorder is {settings.page_recorder!r}", next="use auto, netlog or cdp")
         return settings
 
 

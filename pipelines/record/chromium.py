@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from evidence.errors import CaptureFailedError, UsageError
 from pipelines.children import Limits, child_argv, child_environment, make_workdir
-from pipelines.record.netlog_reader import NetLogReader
+from pipelines.record.tap import PageTap
 from storage.home import child_user
 from storage.settings import Settings
 
@@ -41,12 +41,12 @@ _sandbox_refused: str = ""
 
 @dataclass(frozen=True, slots=True)
 class Chromium:
-    """A running browser: its one context, the reader of its log, and how it was started."""
+    """A running browser: its one context, what records it, and how it was started."""
 
     context: BrowserContext
-    reader: NetLogReader
+    tap: PageTap
     facts: dict[str, Any]
-    """{executable, sandbox: {on, note: why not}, viewport, locale, timezone}."""
+    """{executable, binary, command_line: of its process, sandbox: {on, note: why not}, viewport, locale, timezone}."""
 
 
 def find_chromium(playwright: Playwright | None = None) -> Path:
@@ -60,14 +60,13 @@ def find_chromium(playwright: Playwright | None = None) -> Path:
     return Path(path)
 
 
-def arguments(fifo: Path, port: int, settings: Settings) -> list[str]:
-    """What Chromium is told, beyond Playwright's own switches; `port` is the tunnel's, the one door out."""
+def arguments(tap: Sequence[str], port: int, settings: Settings) -> list[str]:
+    """What Chromium is told, beyond Playwright's own switches and the tap's; `port` is the one door out's."""
     return [
         f"--proxy-server=socks5://127.0.0.1:{port}",
         "--proxy-bypass-list=<-loopback>",  # loopback goes through the door like everything else
         "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # the tunnel resolves, nobody else
-        f"--log-net-log={fifo}",
-        "--net-log-capture-mode=Everything",
+        *tap,
         "--disable-quic",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
         f"--lang={settings.locale}",
@@ -93,29 +92,36 @@ def trust(home: Path, authorities: Path) -> None:
         _certutil(folder, "-A", "-a", "-t", "C,,", "-n", name, stdin=certificate + b"\n")
 
 
-def _prepare(workdir: Path) -> None:
+def _prepare(workdir: Path, authority: Path | None) -> None:
     """Make the browser's home, empty but for the authorities that it trusts."""
     shutil.rmtree(workdir, ignore_errors=True)
     make_workdir(workdir)
-    extra_ca = os.environ.get("AKASHI_EXTRA_CA")
+    extra_ca = authority or os.environ.get("AKASHI_EXTRA_CA")
     if extra_ca:
         trust(workdir, Path(extra_ca))
 
 
 @asynccontextmanager
 async def run_chromium(
-    *, workdir: Path, port: int, settings: Settings, make_reader: Callable[[Path], NetLogReader]
+    *,
+    workdir: Path,
+    port: int,
+    settings: Settings,
+    make_tap: Callable[[Path], PageTap],
+    authority: Path | None = None,
 ) -> AsyncIterator[Chromium]:
     """A Chromium of its own, whose every connection goes through the tunnel at `port`.
 
-    `make_reader` gets the path at which to make the log's FIFO. When the block ends, however it ends,
-    the browser and all its processes are gone and its log is closed; reading it to the end
-    (`reader.finish`) is the caller's. Raises CaptureFailedError, UsageError, OSError.
+    `make_tap` gets the path at which to make a log's FIFO, should it need one. When the block ends, however it ends,
+    the browser and all its processes are gone; `tap.finish` is the caller's. It trusts `authority` (PEM),
+    by default AKASHI_EXTRA_CA, beside its own roots. Raises CaptureFailedError, UsageError, OSError.
     """
     with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
-        prepared = asyncio.create_task(asyncio.to_thread(_prepare, workdir))  # Playwright starts meanwhile
+        prepared = asyncio.create_task(
+            asyncio.to_thread(_prepare, workdir, authority)
+        )  # Playwright starts meanwhile
         async with async_playwright() as playwright:
-            launcher = _Launcher(playwright, workdir, port, settings, make_reader, Path(ours))
+            launcher = _Launcher(playwright, workdir, port, settings, make_tap, Path(ours))
             try:
                 await prepared
                 yield await launcher.launch()
@@ -131,10 +137,12 @@ class _Launcher:
     workdir: Path
     port: int
     settings: Settings
-    make_reader: Callable[[Path], NetLogReader]
+    make_tap: Callable[[Path], PageTap]
     ours: Path
     """A folder where only we can write."""
     context: BrowserContext | None = None
+    tap: PageTap | None = None
+    """Of the browser that runs."""
 
     async def launch(self) -> Chromium:
         """The browser, started."""
@@ -153,9 +161,9 @@ class _Launcher:
         executable = find_chromium(self.playwright)
         name = "sandboxed" if sandboxed else "open"
         fifo = self.workdir / f"netlog-{name}"
-        reader = self.make_reader(fifo)
+        tap = self.make_tap(fifo)
         user = child_user()
-        if user is not None:
+        if user is not None and fifo.exists():
             os.chown(fifo, user.pw_uid, user.pw_gid, follow_symlinks=False)
         # A script that leaves the browser's process id and becomes the browser, as the children's user.
         limits = Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60)
@@ -167,11 +175,12 @@ class _Launcher:
         # Chromium makes a socket in TMPDIR, whose path may have 107 bytes: not in `workdir`, which may be long.
         told = {"TZ": self.settings.timezone, "TMPDIR": str(make_workdir(self.ours / "tmp"))}
         viewport: ViewportSize = {"width": VIEWPORT[0], "height": VIEWPORT[1]}
+        profile = make_workdir(self.workdir / f"profile-{name}")
         try:
             self.context = await self.playwright.chromium.launch_persistent_context(
-                make_workdir(self.workdir / f"profile-{name}"),
+                profile,
                 executable_path=wrapper,
-                args=arguments(fifo, self.port, self.settings),
+                args=arguments(tap.switches, self.port, self.settings),
                 env={**child_environment(self.workdir, told)},
                 chromium_sandbox=sandboxed,
                 locale=self.settings.locale,
@@ -190,17 +199,30 @@ class _Launcher:
             ) from error
         facts = {
             "executable": str(executable),
+            **self._process(executable),
             "sandbox": {"on": sandboxed, "note": "" if sandboxed else _sandbox_refused or "switched off"},
             "viewport": viewport,
             "locale": self.settings.locale,
             "timezone": self.settings.timezone,
         }
-        return Chromium(self.context, reader, facts)
+        self.tap = tap
+        await tap.attach(profile)
+        return Chromium(self.context, tap, facts)
+
+    def _process(self, executable: Path) -> dict[str, str]:
+        """The program that runs (`executable` may be a script that became it), and its command line."""
+        with suppress(OSError):  # no /proc, or gone already
+            process = Path("/proc", (self.ours / "pid").read_text("ascii").strip())
+            line = (process / "cmdline").read_bytes().rstrip(b"\0").decode("utf-8", "replace")
+            return {"binary": str((process / "exe").readlink()), "command_line": line.replace("\0", " ")}
+        return {"binary": str(executable.resolve())}
 
     async def end(self) -> None:
         """Close the browser, so that it writes its log to the end; kill what does not go."""
         context, self.context = self.context, None
         if context is not None:
+            if self.tap is not None:
+                await self.tap.settle()
             with suppress(PlaywrightError, TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await context.close()

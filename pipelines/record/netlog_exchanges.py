@@ -15,15 +15,16 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import Asked, Exchange, Layer, crossing
+from pipelines.record.exchange import Exchange, Layer, crossing
 from pipelines.record.netlog import BEGIN, END, Event
 from pipelines.record.netlog_draft import Draft, Hop
 from pipelines.record.netlog_sockets import Socket
 from pipelines.record.netlog_wire import render_head, render_lines
 from pipelines.record.spool import BodySpool
+from pipelines.record.tap import Gathered
 
 
-class Assembler:
+class Assembler(Gathered):
     """Feed it every event in order, then `close` it; `emit` gets each exchange of the page as it ends."""
 
     def __init__(
@@ -34,6 +35,7 @@ class Assembler:
         peer: Callable[[int], Connection | None],
     ) -> None:
         """`spool` is `WarcSink.spool`; `peer` tells what the tunnel knows of the connection from a local port."""
+        super().__init__()
         self._spool, self._emit, self._peer = spool, emit, peer
         self._hops: dict[int, Hop] = {}
         self._lives: Counter[int] = Counter()
@@ -46,22 +48,6 @@ class Assembler:
         self._document = 0
         self.errors: Mapping[int, str] = {}
         """Names of network errors (`Constants.errors`)."""
-        self.received = 0
-        """Bytes above TLS that the page's connections brought."""
-        self.awaited = 0
-        """Of these, all but media and event streams: while it grows, a page is not quiet."""
-        self.unsent: list[tuple[str, str]] = []
-        """(URL, network error) of requests that failed before anything crossed a socket."""
-        self.cached: Counter[Asked] = Counter()
-        """What the browser's cache answered."""
-        self.lost: list[Asked] = []
-        """What the network answered and the log does not show: as if its format had changed."""
-        self.under_way: Counter[Asked] = Counter()
-        """What the page's requests in the network stack are now."""
-        self.document: list[str] = []
-        """URLs of the page's own document: where it was asked for first, then each redirect."""
-        self.own: list[str] = []
-        """URLs that the browser asked for on its own account: kept out of the WARC."""
 
     def feed(self, event: Event) -> None:
         """Take the next event. Raises ValueError, OSError."""

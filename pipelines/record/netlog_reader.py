@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,7 +20,7 @@ _PIPE: Final = 1 << 20
 """Bytes that the FIFO holds, so that Chromium does not wait for us."""
 
 
-class NetLogReader:
+class NetLogReader:  # a PageTap
     """Makes `fifo` (mode 0600: give it to the browser's user) and feeds the assembler from it until `finish`."""
 
     def __init__(self, fifo: Path, assembler: Assembler) -> None:
@@ -34,12 +35,19 @@ class NetLogReader:
         fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, _PIPE)
         self._log = os.fdopen(log, "rb", buffering=_PIPE)
         self.assembler = assembler
+        self.switches: Sequence[str] = (f"--log-net-log={fifo}", "--net-log-capture-mode=Everything")
         self.client: dict[str, Any] = {}
         """`constants.clientInfo` of the browser that writes; empty while none does."""
         self.failure: Exception | None = None
         """What ended the recording early; the rest of the log is read and dropped."""
         self._thread = threading.Thread(target=self._run, name="netlog", daemon=True)
         self._thread.start()
+
+    async def attach(self, profile: Path) -> None:
+        """Chromium opens the FIFO itself."""
+
+    async def settle(self) -> None:
+        """Its log ends with it."""
 
     def finish(self, why: str) -> None:
         """Read the log to its end, the browser being gone; what is open is cut short by `why`.

@@ -2,6 +2,7 @@
 
 Chromium ──SOCKS──> the tunnel ──> the network
    └── NetLog ──FIFO──> reader thread ──> Assembler ──> WarcSink      while the page is being visited
+   │   or, where that cannot be trusted: DevTools ──> CdpTap          (pipelines/record/tap.py)
    └── Playwright ──> Visit: screenshots, DOM, text                   written when the browser is gone
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urldefrag, urlsplit
@@ -19,15 +20,18 @@ from evidence.canonical import utc
 from evidence.errors import CaptureFailedError
 from evidence.reasons import Reason
 from pipelines.guard import Connection, Tunnel
+from pipelines.record.cdp import CdpTap
+from pipelines.record.cdp_exchanges import CdpAssembler
 from pipelines.record.chromium import run_chromium
 from pipelines.record.displayed import read_displayed
 from pipelines.record.exchange import Asked, Exchange, Missing
 from pipelines.record.heads import parse_head
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
-from pipelines.record.page_outcome import GONE, failure_of, gaps_of, unreached
+from pipelines.record.page_outcome import GONE, PORTS, failure_of, gaps_of, unreached
 from pipelines.record.page_visit import Progress, Seen, Visit
 from pipelines.record.sink import WarcSink
+from pipelines.record.tap import EXACT, PageTap, Recorder
 from storage.settings import Settings
 
 _MEDIA: Final = ("video/", "application/vnd.apple.mpegurl", "application/x-mpegurl", "application/dash+xml")
@@ -67,21 +71,29 @@ class PageRecord:
 
 
 async def record_page(
-    url: str, *, sink: WarcSink, workdir: Path, tunnel: Tunnel, settings: Settings, on_progress: Progress
+    url: str,
+    *,
+    sink: WarcSink,
+    workdir: Path,
+    tunnel: Tunnel,
+    settings: Settings,
+    on_progress: Progress,
+    recorder: Recorder = EXACT,
 ) -> PageRecord:
-    """Record the page at `url` into `sink`.
+    """Record the page at `url` into `sink`, by the tap that `recorder` names.
 
     Trouble with the page is in what is returned. However this ends (cancelled, too), the browser and
     its processes are gone and what it sent and received until then is in the sink. `workdir` is made
     for the browser's user. Raises UsageError (AKASHI_EXTRA_CA), OSError (a full disk).
     """
-    recording = _Recording(url, sink, tunnel)
+    recording = Recording(url, sink, tunnel, recorder)
     try:
         async with run_chromium(
-            workdir=workdir, port=tunnel.port, settings=settings, make_reader=recording.make_reader
+            workdir=workdir, port=tunnel.port, settings=settings, make_tap=recording.make_tap
         ) as browser:
             visit = Visit(browser, settings, on_progress)
-            recording.facts, recording.seen = browser.facts, visit.seen
+            recording.facts |= browser.facts
+            recording.seen = visit.seen
             await visit.run(url)
     except CaptureFailedError as error:
         return PageRecord(url, failed=Reason("browser-failed", f"{error.detail}: {error.next}"))
@@ -90,36 +102,41 @@ async def record_page(
     return recording.result()
 
 
-class _Recording:
-    """Joins what the reader's thread records with what the visit saw."""
+class Recording:
+    """Joins what the tap's thread records with what the visit saw."""
 
-    def __init__(self, url: str, sink: WarcSink, tunnel: Tunnel) -> None:
+    def __init__(self, url: str, sink: WarcSink, tunnel: Tunnel, recorder: Recorder) -> None:
         self.seen = Seen()
         self.facts: dict[str, Any] = {}
         """How the browser runs; empty until it does."""
-        self._url, self._sink, self._tunnel = url, sink, tunnel
+        self._url, self._sink, self._tunnel, self._recorder = url, sink, tunnel, recorder
         self._statuses: dict[str, int] = {}
         self._recorded: Counter[Asked] = Counter()
         self._media: dict[str, None] = {}
         self._dates: dict[str, dict[str, str]] = {}
         self._exchanges = 0
-        self._readers: list[NetLogReader] = []
-        self._log_failure: Exception | None = None
+        self._taps: list[PageTap] = []
+        self._tap_failure: Exception | None = None
 
-    def make_reader(self, fifo: Path) -> NetLogReader:
-        """The reader of one browser's log."""
-        self._assembler = Assembler(spool=self._sink.spool, emit=self._emit, peer=self._peer)
-        self._readers.append(NetLogReader(fifo, self._assembler))
-        return self._readers[-1]
+    def make_tap(self, fifo: Path) -> PageTap:
+        """What records one browser."""
+        spool, emit = self._sink.spool, self._emit
+        tap: PageTap
+        if self._recorder.name == "cdp":
+            tap = CdpTap(CdpAssembler(spool=spool, emit=emit, peer=self._peer_of))
+        else:
+            tap = NetLogReader(fifo, Assembler(spool=spool, emit=emit, peer=self._peer))
+        self._taps.append(tap)
+        return tap
 
     def flush(self) -> None:
-        """Read the log to its end and write what was seen; the browser is gone. Raises OSError."""
-        for reader in self._readers:
-            self._log_failure = None  # of two, the first was of a browser that did not start
+        """Have all that was recorded, and write what was seen; the browser is gone. Raises OSError."""
+        for tap in self._taps:
+            self._tap_failure = None  # of two, the first was of a browser that did not start
             try:
-                reader.finish(self._why_cut())
+                tap.finish(self._why_cut())
             except (ValueError, LookupError) as error:
-                self._log_failure = error
+                self._tap_failure = error
         if not self.facts:
             return
         seen, write = self.seen, self._sink.write_resource
@@ -127,9 +144,10 @@ class _Recording:
             write(f"screenshot-{name}.png", "image/png", png)
         if seen.html:
             write("dom.html", "text/html; charset=utf-8", seen.html.encode("utf-8", "replace"))
-        own = self._assembler.own
+        own = self._taps[-1].assembler.own
         self.facts |= {
-            **self._readers[-1].client,
+            **self._taps[-1].client,
+            "recorder": asdict(self._recorder),
             "user_agent": seen.agent,
             "screenshot_clipped": seen.clipped,
             "own_requests": {"count": len(own), "urls": [url[:300] for url in own[:_OWN_MAX]]},
@@ -137,14 +155,23 @@ class _Recording:
         told = json.dumps(self.facts, ensure_ascii=False, sort_keys=True, indent=1)
         write("browser.json", "application/json", told.encode("utf-8"))
 
+    @property
+    def untrusted(self) -> str:
+        """Why what was recorded counts for nothing; empty when it does."""
+        if self._tap_failure is None and self._taps[-1].client:
+            return ""
+        return (
+            f"the recording cannot be trusted: {self._tap_failure or 'Chromium told nothing of its traffic'}"
+        )
+
     def result(self) -> PageRecord:
         """The page's facts, its failure, and what is missing."""
-        seen, assembler = self.seen, self._assembler
+        seen, tap = self.seen, self._taps[-1]
         record = PageRecord(self._url, browser=self.facts, title=seen.title, text=seen.text)
-        if self._log_failure is not None or not self._readers[-1].client:
-            why = f"the recording cannot be trusted: {self._log_failure or 'Chromium wrote no network log'}"
-            record.failed = Reason("browser-failed", why)
+        if self.untrusted:
+            record.failed = Reason("browser-failed", self.untrusted)
             return record
+        assembler = tap.assembler
         *hops, document = assembler.document or [urldefrag(self._url).url]
         door = unreached(self._tunnel)
         record.status = seen.status or self._statuses.get(document, 0)
@@ -159,6 +186,8 @@ class _Recording:
         record.server_dates = list(self._dates.values())[:_DATES_MAX]
         record.missing, gaps = gaps_of(assembler, seen, self._recorded, door)
         record.reasons = [*seen.reasons, *self._shortcomings(record, document), *gaps]
+        if self._recorder.why:
+            record.reasons.append(Reason("recorder-fallback", self._recorder.why))
         return record
 
     def _emit(self, exchange: Exchange) -> None:  # from the reader's thread, like _peer
@@ -177,6 +206,12 @@ class _Recording:
     def _peer(self, client_port: int) -> Connection | None:
         made = reversed(self._tunnel.connections)  # a port may be used again
         return next((one for one in made if one.client_port == client_port), None)
+
+    def _peer_of(self, url: str) -> Connection | None:
+        """For a tap that knows no ports: what the tunnel knows of a host, if it was at one address only."""
+        host, port = urlsplit(url).hostname, urlsplit(url).port or PORTS.get(urlsplit(url).scheme)
+        made = [one for one in self._tunnel.connections if (one.host.lower(), one.port) == (host, port)]
+        return made[-1] if len({one.ip for one in made}) == 1 else None
 
     def _why_cut(self) -> str:
         codes = {reason.code for reason in self.seen.reasons}

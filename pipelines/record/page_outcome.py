@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from evidence.reasons import Reason
 from pipelines.guard import Tunnel
 from pipelines.record.exchange import Asked, Missing
-from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.page_visit import Seen
+from pipelines.record.tap import Gathered
 
 _CODES: Final = (
     (r"ERR_(CERT|SSL|BAD_SSL|TLS|ECH)_|ERR_(CT|CERTIFICATE|INSECURE)", "tls-failed"),
@@ -24,7 +24,7 @@ _CODES: Final = (
 _STATUS: Final = {401: "http-401", 403: "http-403", 429: "http-429"}
 GONE: Final = (404, 410)
 """No failures: the page is gone, and its tombstone is worth keeping."""
-_PORTS: Final = {"http": 80, "https": 443}
+PORTS: Final = {"http": 80, "https": 443}
 
 Place = tuple[str, int]
 """Host in lower case and port."""
@@ -65,37 +65,41 @@ def failure_of(document: str, status: int, error: str, door: dict[Place, Reason]
 
 
 def gaps_of(
-    assembler: Assembler, reported: Seen, recorded: Counter[Asked], door: dict[Place, Reason]
+    assembler: Gathered, reported: Seen, recorded: Counter[Asked], door: dict[Place, Reason]
 ) -> tuple[list[Missing], list[Reason]]:
     """What happened but is not in the WARC, each URL once; and which of it makes a capture less than complete.
 
     That are refusals, and gaps in the recording itself: what the browser `reported` as answered more often
-    than its log has it. (What workers ask, what is prefetched, and preflights are in the log alone.)
+    than the tap has it. (What workers ask, what is prefetched, and preflights are told to the tap alone.)
     """
     refused, lacking = [], [url for _, url in assembler.lost]
     missing = {
-        url: f"{method}: answered, and the network log does not say what" for method, url in assembler.lost
+        url: f"{method}: answered, and the recording does not have it" for method, url in assembler.lost
     }
     seen, unsent = {url for _, url in recorded}, Counter(url for url, _ in assembler.unsent)
     for url, error in assembler.unsent:
         if url in seen or url in missing:
             continue
-        why = door.get(_place(url))
+        cause = door.get(_place(url))
         missing[url] = (
-            f"nothing was sent: {why.code}, {why.detail}" if why else f"nothing was sent: net::{error}"
+            f"nothing was sent: {cause.code}, {cause.detail}" if cause else f"nothing was sent: net::{error}"
         )
-        if why and why.code == "address-refused" and url not in assembler.document[-1:]:
+        if cause and cause.code == "address-refused" and url not in assembler.document[-1:]:
             refused.append(url)
     for (method, url), asked in reported.asked.items():
         answered = reported.answered[method, url]
         found = recorded[method, url] + assembler.cached[method, url] + unsent[url]
-        if answered > found and url not in missing:
-            missing[url] = f"{method}: the browser reported {answered} answers, its network log has {found}"
+        if answered > found and url in missing:
+            continue
+        if answered > found:
+            missing[url] = f"{method}: the browser reported {answered} answers, the recording has {found}"
             lacking.append(url)
         elif asked > found:
-            missing.setdefault(url, f"{method}: given up by the browser, nothing of it in its network log")
+            missing.setdefault(url, f"{method}: given up by the browser, nothing of it was recorded")
         elif not found:
             missing[url] = "the page's service worker answered: nothing crossed the network"
+    for url, why in dict.fromkeys(assembler.untold):
+        missing[url] = f"{missing[url]}; {why}" if url in missing else why
     reasons = [
         Reason(code, f"{len(urls)} requests, the first {urls[0]}")
         for code, urls in (("resource-refused", refused), ("exchange-missing", lacking))
@@ -106,4 +110,4 @@ def gaps_of(
 
 def _place(url: str) -> Place:
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    return parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)

@@ -32,7 +32,7 @@ class Traffic:
     def __init__(
         self, page: Page, awaited: Callable[[], int], under_way: Callable[[], Mapping[Asked, int]]
     ) -> None:
-        """`awaited` counts the bytes that a page waits for, `under_way` its requests (`Assembler`)."""
+        """`awaited` counts the bytes that a page waits for, `under_way` its requests (`Gathered`)."""
         self.asked: Counter[Asked] = Counter()
         """How often each was reported as requested over http(s); 0 where the page's service worker answered."""
         self.answered: Counter[Asked] = Counter()

@@ -91,12 +91,12 @@ class Visit:
     """Visits one URL; `seen` fills as it goes and is valid whenever the visit is stopped."""
 
     def __init__(self, browser: Chromium, settings: Settings, on_progress: Progress) -> None:
-        self._context, self._reader = browser.context, browser.reader
+        self._context, self._tap = browser.context, browser.tap
         self._settings, self._say = settings, on_progress
         self._step = "opening the page"
         self._hangs = False
         self._page = self._context.pages[0]
-        log = self._reader.assembler
+        log = self._tap.assembler
         self._traffic = Traffic(self._page, lambda: log.awaited, lambda: log.under_way)
         self.seen = Seen(asked=self._traffic.asked, answered=self._traffic.answered)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
@@ -147,11 +147,11 @@ class Visit:
 
     async def _try(self, step: str, work: Coroutine[Any, Any, None], deadline: float, code: str) -> bool:
         """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error."""
-        if self._hangs or self._reader.failure is not None:
+        if self._hangs or self._tap.failure is not None:
             work.close()
             return False
         self._step = step
-        self._say(step, self._reader.assembler.received)
+        self._say(step, self._tap.assembler.received)
         try:
             async with asyncio.timeout_at(deadline):
                 await work
@@ -173,13 +173,13 @@ class Visit:
         allowed, told = self._settings.page_max_bytes, 0
         while not self._traffic.stopped:
             await asyncio.sleep(_TICK_SECONDS)
-            received = self._reader.assembler.received
+            received = self._tap.assembler.received
             if received != told:
                 told = received
                 self._say(self._step, received)
             if received > allowed:
                 self._note("budget-spent", f"the page received more than {allowed} bytes")
-            self._traffic.stopped = received > allowed or self._reader.failure is not None
+            self._traffic.stopped = received > allowed or self._tap.failure is not None
         with suppress(PlaywrightError):
             await self._context.set_offline(True)
 

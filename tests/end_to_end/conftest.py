@@ -50,7 +50,14 @@ class Archive:
         inherited = {
             k: v for k, v in os.environ.items() if not k.startswith(("AKASHI_", "COV_", "COVERAGE_"))
         }
-        self.environment = {**inherited, **environment, "AKASHI_HOME": str(home), "AKASHI_OPERATOR": "tester"}
+        chosen = {k: v for k, v in os.environ.items() if k == "AKASHI_PAGE_RECORDER"}
+        self.environment = {
+            **inherited,
+            **chosen,
+            **environment,
+            "AKASHI_HOME": str(home),
+            "AKASHI_OPERATOR": "tester",
+        }
 
     def run(self, *command: str, stdin: str = "", cwd: Path = ROOT, timeout: float = 170, **env: str) -> Any:
         return subprocess.run(
@@ -162,14 +169,22 @@ def own_archive(site: Site) -> Iterator[Archive]:
         yield made
 
 
+_CANARY: list[bytes] = []
+
+
 @contextmanager
 def fresh_home(environment: dict[str, str]) -> Iterator[Archive]:
     """A home under /var/tmp, where the children's user can walk; its store is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="akashi-e2e-", dir="/var/tmp"))
     folder.chmod(0o711)
     archive = Archive(folder / "home", environment)
+    archive.home.mkdir(mode=0o711)
+    if _CANARY:  # one Chromium, one recorder, one kernel: tried once for all homes
+        (archive.home / "canary.json").write_bytes(_CANARY[0])
     try:
         yield archive
     finally:
+        if not _CANARY and (archive.home / "canary.json").exists():
+            _CANARY.append((archive.home / "canary.json").read_bytes())
         archive.run("akashi", "store", "stop")
         shutil.rmtree(folder, ignore_errors=True)

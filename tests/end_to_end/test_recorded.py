@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import Archive, Recorded, read_exchanges, read_records
+from tests.pipelines.record.pages import EXACT, Record, as_told
 from tests.site import Site
 from tests.site.served_log import ServedExchange
 
@@ -47,6 +48,13 @@ def without_match(served: list[ServedExchange], recorded: list[Recorded]) -> lis
 
 
 def same(served: ServedExchange, recorded: Recorded) -> bool:
+    if recorded.url and not EXACT and b"Akashi/" not in recorded.request_head:
+        request = Record("request", recorded.url, {}, recorded.request_head, recorded.request_body)
+        response = Record(
+            "response", recorded.url, recorded.headers, recorded.response_head, recorded.response_body
+        )
+        if as_told(served, request, response):
+            return True
     body = served.body_bytes()
     return (
         served.request_head == recorded.request_head
@@ -118,7 +126,7 @@ def test_each_response_has_the_servers_address_and_the_tls_facts(post):
     for recorded in read_exchanges(warc_of(folder)):
         if recorded.response_head and recorded.url in tls:
             assert recorded.headers["WARC-IP-Address"] == "127.0.0.1", recorded.url
-            if b"Akashi/" not in recorded.request_head:
+            if EXACT and b"Akashi/" not in recorded.request_head:  # DevTools does not tell it of each
                 assert "tls/1." in recorded.headers["WARC-Protocol"], recorded.url
 
 
@@ -131,7 +139,8 @@ def test_the_certificate_chain_is_kept_as_the_server_sent_it(post, site):
         if headers["Content-Type"] == "application/pem-certificate-chain"
     ]  # fmt: skip
     wanted = b"".join(ssl.DER_cert_to_PEM_cert(der).encode() for der in site.chain).replace(b"\n", b"")
-    assert wanted in {chain.replace(b"\n", b"").replace(b"\r", b"") for chain in chains}
+    found = {chain.replace(b"\n", b"").replace(b"\r", b"") for chain in chains}
+    assert wanted in found or any(chain.startswith(wanted) and not EXACT for chain in found)  # with the root
 
 
 @pytest.mark.parametrize("checker", [["warcio", "check"], ["fastwarc", "check"]], ids=["warcio", "fastwarc"])

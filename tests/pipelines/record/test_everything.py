@@ -17,6 +17,7 @@ from pipelines.record.page import PageRecord
 from tests.pipelines.record.pages import (
     Record,
     a_folder,
+    exact_only,
     exchanges_of,
     facts_of,
     frames_of,
@@ -27,6 +28,7 @@ from tests.site import Site
 from tests.site.everything import everything_url
 from tests.site.served_log import ServedExchange
 
+pytestmark = exact_only  # what the fallback makes of the page: test_cdp.py
 Pair = tuple[Record, Record | None]
 RUNS = 10
 

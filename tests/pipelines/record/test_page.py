@@ -22,8 +22,13 @@ from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.page import PageRecord
 from storage.settings import Settings
 from tests.pipelines.record.pages import (
+    EXACT,
+    LOSSES,
+    RECORDER,
     Record,
     a_folder,
+    as_told,
+    exact_only,
     exchanges_of,
     facts_of,
     page_of,
@@ -89,6 +94,8 @@ def processes_with(text: str) -> list[int]:
 
 
 def matches(served: ServedExchange, request: Record, response: Record | None) -> bool:
+    if response is not None and not EXACT:
+        return as_told(served, request, response)
     if response is None or served.request_head != request.head or served.request_body != request.body:
         return False
     body = served.body_bytes()
@@ -113,7 +120,7 @@ def test_every_exchange_is_recorded_byte_for_byte_as_the_server_logged_it(post):
     assert record.exchanges == len(served) > 20
     assert {one.method for one in served} == {"GET", "POST", "HEAD", "OPTIONS"}
     assert {one.status for one in served} >= {200, 206, 302, 404}
-    assert record.missing == []
+    assert [one.why for one in record.missing if EXACT or not one.why.startswith(LOSSES)] == []
     assert record.reasons == []
     assert record.failed is None
 
@@ -123,7 +130,8 @@ def test_only_what_the_browser_stopped_is_cut_short(post):
     cut = [r.uri for _, r in exchanges_of(folder) if r and "WARC-Truncated" in r.headers]
     assert [uri for uri in cut if "/api/drip" in uri]
     # The player stops reading its file when it has enough; how far it comes depends on the machine.
-    assert [uri for uri in cut if "/api/drip" not in uri and "/media/" not in uri] == []
+    lost = {one.url for one in post[0].missing}  # a redirect's body, over DevTools
+    assert [uri for uri in cut if "/api/drip" not in uri and "/media/" not in uri and uri not in lost] == []
 
 
 def test_each_record_has_the_servers_address_and_what_tls_settled_on(post, site):
@@ -132,11 +140,12 @@ def test_each_record_has_the_servers_address_and_what_tls_settled_on(post, site)
     for _, response in exchanges_of(folder):
         assert response is not None
         assert response.headers["WARC-IP-Address"] == "127.0.0.1"
-        assert response.headers["WARC-Cipher-Suite"] in ciphers
+        assert response.headers.get("WARC-Cipher-Suite") in (ciphers if EXACT else {*ciphers, None})
     (facts,) = facts_of(
         folder, site.url("/api/comments?page=1&sort=%E6%96%B0%E7%9D%80&q=%E6%98%9F+cat&empty=")
     )
-    assert (facts["tls"], facts["protocol"], facts["layer"]) == ("tls/1.3", "http/1.1", "h1-bytes")
+    layer = "h1-bytes" if EXACT else "cdp-decoded"
+    assert (facts["tls"], facts["protocol"], facts["layer"]) == ("tls/1.3", "http/1.1", layer)
     assert (facts["ip"], facts["port"], facts["dns"]) == ("127.0.0.1", site.port, ["127.0.0.1"])
 
 
@@ -150,9 +159,13 @@ def test_the_certificates_are_kept_as_the_server_sent_them(post, site):
     for record in chains:
         pems = record.body.decode("ascii").split("-----END CERTIFICATE-----\n")[:-1]
         sent = tuple(ssl.PEM_cert_to_DER_cert(pem + "-----END CERTIFICATE-----\n") for pem in pems)
-        assert sent == site.chain
+        assert sent[: len(site.chain)] == site.chain
+        assert len(sent) == len(site.chain) + (
+            not EXACT
+        )  # DevTools tells the chain as verified, root and all
 
 
+@exact_only
 def test_what_the_browser_asks_on_its_own_account_is_counted_and_kept_out(post):
     record, folder, _ = post
     own = record.browser["own_requests"]
@@ -174,7 +187,8 @@ def test_screenshots_dom_and_browser_are_in_the_warc(post):
     assert record.browser["screenshot_clipped"] is False
     assert "読み込み完了" in made["dom.html"].body.decode("utf-8")
     assert record.browser["version"].split(".")[0].isdigit()
-    assert "--log-net-log=" in record.browser["command_line"]
+    assert ("--log-net-log=" in record.browser["command_line"]) is EXACT
+    assert record.browser["recorder"] == {"name": RECORDER.name, "why": ""}
 
 
 def test_the_facts_of_the_page_are_read_where_they_are_displayed(post, site):
@@ -192,6 +206,7 @@ def test_the_facts_of_the_page_are_read_where_they_are_displayed(post, site):
     assert record.server_dates[0]["date"].endswith("GMT")
 
 
+@exact_only
 def test_exchanges_that_the_recorder_loses_are_listed_and_a_reason(site, folder, monkeypatch):
     handlers = dict(Assembler.HANDLERS)
     start, send = handlers["URL_REQUEST_START_JOB"], handlers["HTTP_TRANSACTION_SEND_REQUEST_HEADERS"]
@@ -216,8 +231,8 @@ def test_exchanges_that_the_recorder_loses_are_listed_and_a_reason(site, folder,
     record = page_of(site.url("/post/1"), folder)
     assert len(begun) == 2
     assert {one.url: one.why for one in record.missing} == {
-        style: "GET: the browser reported 2 answers, its network log has 1",
-        like: "POST: answered, and the network log does not say what",
+        style: "GET: the browser reported 2 answers, the recording has 1",
+        like: "POST: answered, and the recording does not have it",
     }
     assert [reason.code for reason in record.reasons] == ["exchange-missing"]
     assert record.reasons[0].detail.startswith("2 requests")
@@ -398,7 +413,7 @@ def test_the_browser_dies_with_us(site, folder):
     while processes_with(str(folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes_with(str(folder)) == []
-    assert len(exchanges_of(folder)) >= 8
+    assert len(exchanges_of(folder)) >= (8 if EXACT else 1)  # DevTools' heads come a moment later
 
 
 def test_a_full_disk_ends_the_recording_and_the_browser(site, folder, monkeypatch):

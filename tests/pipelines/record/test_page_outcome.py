@@ -25,7 +25,7 @@ def a_door(*, refused: tuple[Refused, ...] = (), failures: tuple[Failed, ...] = 
 
 def an_assembler(**facts: Any) -> Assembler:
     """What the log told (the assembler itself is faked: only its lists are read)."""
-    empty: dict[str, Any] = {"unsent": [], "lost": [], "cached": Counter(), "document": [PAGE]}
+    empty: dict[str, Any] = {"unsent": [], "lost": [], "untold": [], "cached": Counter(), "document": [PAGE]}
     return cast("Assembler", SimpleNamespace(**{**empty, **facts}))
 
 
@@ -104,7 +104,7 @@ def test_a_reported_answer_that_the_log_lacks_is_missing_and_a_reason():
 
 def test_the_second_of_two_like_requests_is_missed_too():
     missing, reasons = gaps_of(an_assembler(), seen(PAGE, PAGE), recorded(PAGE), NOTHING)
-    assert [one.why for one in missing] == ["GET: the browser reported 2 answers, its network log has 1"]
+    assert [one.why for one in missing] == ["GET: the browser reported 2 answers, the recording has 1"]
     assert [one.code for one in reasons] == ["exchange-missing"]
     other = Counter({("POST", PAGE): 1, **recorded(PAGE)})
     assert gaps_of(an_assembler(), seen(PAGE, PAGE), other, NOTHING)[1] != []
@@ -121,7 +121,7 @@ def test_what_a_service_worker_answered_or_the_browser_gave_up_is_listed_and_no_
     reported = seen(PAGE, asked=("https://a.test/given-up",), by_worker=("https://a.test/made-up",))
     missing, reasons = gaps_of(an_assembler(), reported, recorded(PAGE), NOTHING)
     assert {one.url: one.why for one in missing} == {
-        "https://a.test/given-up": "GET: given up by the browser, nothing of it in its network log",
+        "https://a.test/given-up": "GET: given up by the browser, nothing of it was recorded",
         "https://a.test/made-up": "the page's service worker answered: nothing crossed the network",
     }
     assert reasons == []
@@ -149,4 +149,14 @@ def test_a_refused_sub_resource_is_missing_and_a_reason_and_the_page_itself_is_n
     assert [one.code for one in reasons] == ["resource-refused"]
     itself = an_assembler(unsent=assembler.unsent, document=[url])
     _, reasons = gaps_of(itself, seen(asked=(url,)), recorded(PAGE), door)
+    assert reasons == []
+
+
+def test_what_a_tap_could_not_have_is_missing_with_every_reason_and_no_gap_in_itself():
+    untold = [(PAGE, "no body"), (PAGE, "no body"), (PAGE, "no head"), ("wss://a.test/", "no frames")]
+    missing, reasons = gaps_of(an_assembler(untold=untold), Seen(), Counter(), NOTHING)
+    assert [(one.url, one.why) for one in missing] == [
+        (PAGE, "no body; no head"),
+        ("wss://a.test/", "no frames"),
+    ]
     assert reasons == []
