@@ -33,7 +33,7 @@ class BodyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body at rest: in memory when small, else in a named spool file that survives a kill."""
+    """A body at rest: in memory, or in a named spool file that survives a kill."""
 
     size: int
     data: bytes | None = None
@@ -78,6 +78,8 @@ class Exchange:
     layer: Layer = Layer.H1_BYTES
     network: Network = field(default_factory=Network)
     error: str = ""
+    note: Path | None = None
+    """Its note in the spool (pipelines/record/spool.py), removed once all of the exchange is in the WARC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pipelines.record.netlog import BEGIN, END, Event
 from pipelines.record.netlog_draft import Draft, Hop
 from pipelines.record.netlog_sockets import Socket
 from pipelines.record.netlog_wire import render_head, take_data
-from pipelines.record.spool import BodySpool
+from pipelines.record.spool import BodySpool, remove_spooled
 
 
 class Assembler:
@@ -55,6 +55,8 @@ class Assembler:
         self.websockets: list[str] = []
         self.document: list[str] = []
         """URLs of the page's own document: where it was asked for first, then each redirect."""
+        self.requests = 0
+        """Begun so far, each redirect counted."""
         self.own: list[str] = []
         """URLs that the browser asked for on its own account: kept out of the WARC."""
 
@@ -77,6 +79,7 @@ class Assembler:
             if scheme in {"ws", "wss"}:
                 self.websockets.append(url)
             return
+        self.requests += 1
         own = params.get("initiator") == "not an origin" and kind == "other"
         if event.source in self._hops:  # a redirect: the same source goes on to its next hop
             self._leave(self._hops[event.source], "")
@@ -160,7 +163,7 @@ class Assembler:
         hop = self._owners.get(event.dependency)
         if hop is not None and socket is not None:
             draft = self._begin(hop, socket, event, Layer.H2_RENDERED, event.params["stream_id"])
-            draft.request_head = render_head(event.params["headers"])
+            draft.asked(render_head(event.params["headers"]))
 
     def _h2_response(self, event: Event) -> None:
         draft = self._stream(event)
@@ -214,6 +217,8 @@ class Assembler:
         exchange = draft.finish(why)
         if not draft.hop.own:
             self._emit(exchange)
+        elif exchange.response_body.path is not None:
+            remove_spooled(exchange.response_body.path)
 
     HANDLERS: ClassVar[Mapping[str, Callable[[Any, Event], None]]] = {
         "REQUEST_ALIVE": _alive,

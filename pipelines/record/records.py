@@ -70,6 +70,7 @@ class RecordFile:
         level: int,
         headers: Headers = (),
         facts: Mapping[str, Any] | None = None,
+        record_id: str = "",
     ) -> RecordRef:
         """Write one record with `head` and `body` as its block; `facts` go to its index line.
 
@@ -77,6 +78,8 @@ class RecordFile:
         """
         date = datetime_to_iso_date(moment.astimezone(UTC).replace(tzinfo=None), use_micros=True)
         first = {"WARC-Type": kind, "WARC-Date": date, "WARC-Warcinfo-ID": self.records[0].id}
+        if record_id:
+            first["WARC-Record-ID"] = record_id
         record = self._writer.create_warc_record(
             quote(uri, safe=string.punctuation),  # it cannot break its header line
             kind,

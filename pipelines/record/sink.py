@@ -15,7 +15,7 @@ import re
 import ssl
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from evidence.digests import Digests
 from pipelines.record.exchange import Body, BodyState, Exchange
 from pipelines.record.heads import is_response, parse_head
 from pipelines.record.records import Headers, RecordFile, RecordRef
-from pipelines.record.spool import BodySpool, SpooledBody, remove_spooled
+from pipelines.record.spool import BodySpool, SpooledBody, remove_spooled, salvage
 from pipelines.record.warcfile import STORED, TEXT
 
 __all__ = ["RecordRef", "WarcSink"]
@@ -56,11 +56,9 @@ class WarcSink:
         """Every record so far, in the file's order."""
         return self._file.records
 
-    def spool(
-        self, head: bytes, *, content: bool = False, note: Mapping[str, Any] | None = None
-    ) -> BodySpool:
+    def spool(self, head: bytes, *, path: Path | None = None, content: bool = False) -> BodySpool:
         """A place for a body that arrives under `head`; hand its closed form to `write_exchange`."""
-        return BodySpool(self.spool_folder, head, content=content, note=note)
+        return BodySpool(path or self.spool_folder / f"{uuid.uuid4().hex}.body", head, content=content)
 
     def write_exchange(self, exchange: Exchange) -> tuple[RecordRef | None, RecordRef | None]:
         """Write response, request and network facts; gives (request, response), None where there was none.
@@ -73,11 +71,21 @@ class WarcSink:
             beside: Headers = [("WARC-Concurrent-To", ref.id) for ref in [response or request] if ref]
             facts = _network_facts(exchange, self._write_chain(exchange, beside))
             text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-            self._write_beside(exchange, beside, "application/json", text)
-        for body in (exchange.response_body, exchange.request_body):
-            if body is not None and body.path is not None:
-                remove_spooled(body.path)
+            self._write_beside(exchange, beside, "application/json", text, _last_id(exchange))
+        request_body = exchange.request_body.path if exchange.request_body else None
+        for path in filter(None, (exchange.response_body.path, request_body, exchange.note)):
+            remove_spooled(path)
         return request, response
+
+    def salvage(self, folder: Path) -> Iterator[Exchange]:
+        """Write what a killed process left in the spool `folder`; gives what was not in the WARC yet. Raises OSError."""
+        written = {record.id for record in self.records}
+        for exchange in salvage(folder) if folder.exists() else ():
+            if _last_id(exchange) not in written:
+                self.write_exchange(exchange)
+                yield exchange
+            elif exchange.note is not None:  # killed before it could tidy up
+                remove_spooled(exchange.note)
 
     def write_resource(self, name: str, content_type: str, data: bytes | Path) -> RecordRef:
         """A file of ours, as `urn:akashi:<capture>:<name>`. Raises OSError."""
@@ -154,14 +162,22 @@ class WarcSink:
             self._chains[key] = ref.id
         return self._chains[key]
 
-    def _write_beside(self, exchange: Exchange, beside: Headers, content_type: str, text: str) -> RecordRef:
+    def _write_beside(
+        self, exchange: Exchange, beside: Headers, content_type: str, text: str, record_id: str = ""
+    ) -> RecordRef:
         return self._file.write(
             *("metadata", exchange.url, content_type, text.encode("ascii"), Body(0)),
             moment=exchange.started,
             level=TEXT,
             headers=beside,
             facts={"client": exchange.client},
+            record_id=record_id,
         )
+
+
+def _last_id(exchange: Exchange) -> str:
+    """Of the record that is written last: where it stands, all of the exchange does."""
+    return f"<urn:uuid:{uuid.UUID(exchange.note.stem)}>" if exchange.note else ""
 
 
 def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
 from pipelines.record.media import media_type, tie
 from pipelines.record.sink import WarcSink
-from pipelines.record.spool import salvage
 from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
 from storage.settings import Settings
 
@@ -200,9 +199,9 @@ class _Inbox:
         self._writer.shutdown()
         for written in self._written:
             written.result()
-        for exchange in salvage(self._workdir / "spool"):
-            self._sink.write_exchange(exchange)
-            self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
+        for exchange in self._sink.salvage(self._workdir / "spool"):
+            if exchange.error:
+                self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
         lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
         self._video.files += [self._file(event, lines) for event in self._files]
         return self._video

@@ -9,11 +9,12 @@ import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import BodyState, Exchange, Layer
+from pipelines.record.exchange import Body, BodyState, Exchange, Layer
 from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
@@ -30,7 +31,9 @@ def a_peer(port: int) -> Connection | None:
 
 def an_assembler(folder: Path, found: list[Exchange]) -> Assembler:
     return Assembler(
-        spool=lambda head, note=None: BodySpool(folder, head, note=note), emit=found.append, peer=a_peer
+        spool=lambda head, path=None: BodySpool(path or folder / f"{uuid4().hex}.body", head),
+        emit=found.append,
+        peer=a_peer,
     )
 
 
@@ -104,8 +107,13 @@ def read(name: str, folder: Path) -> Log:
     return log
 
 
+def bytes_of(body: Body | None) -> bytes:
+    assert body is not None
+    return body.path.read_bytes() if body.path else body.data or b""
+
+
 def body(exchange: Exchange) -> bytes:
-    return exchange.response_body.data or b""
+    return bytes_of(exchange.response_body)
 
 
 # Real logs ------------------------------------------------------------------------------------
@@ -121,7 +129,7 @@ def test_a_real_http1_log_gives_every_exchange_with_the_bytes_of_its_heads(tmp_p
     post = found["POST", "/post?x=1"]
     assert post.request_head.startswith(b"POST /post?x=1 HTTP/1.1\r\nHost: site.test:9444\r\n")
     assert post.request_body is not None
-    assert post.request_body.data == "hello=あ".encode()
+    assert bytes_of(post.request_body) == "hello=あ".encode()
     redirect = found["GET", "/redir"]
     assert redirect.response_head.startswith(b"HTTP/1.1 302 Found\r\nlocation: /final\r\n")
     assert body(redirect) == b"moved body"
@@ -152,7 +160,7 @@ def test_a_real_http2_log_gives_rendered_heads_and_the_bytes_of_the_bodies(tmp_p
     assert body(page).startswith(b"<title>t</title>")
     assert page.layer is Layer.H2_RENDERED
     assert found["POST", "/post?x=1"].request_body is not None
-    assert found["POST", "/post?x=1"].request_body.data == "hello=あ".encode()
+    assert bytes_of(found["POST", "/post?x=1"].request_body) == "hello=あ".encode()
     assert body(found["GET", "/redir"]) == b"moved body"
 
 
