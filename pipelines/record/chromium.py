@@ -25,6 +25,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from evidence.errors import CaptureFailedError, UsageError
 from pipelines.children import Limits, child_argv, child_environment, make_workdir
+from pipelines.record.limits import BROWSER_DATA
 from pipelines.record.netlog_reader import NetLogReader
 from storage.home import child_user
 from storage.settings import Settings
@@ -158,7 +159,7 @@ class _Launcher:
         if user is not None:
             os.chown(fifo, user.pw_uid, user.pw_gid, follow_symlinks=False)
         # A script that leaves the browser's process id and becomes the browser, as the children's user.
-        limits = Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60)
+        limits = Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60, data_bytes=BROWSER_DATA)
         child = shlex.join(child_argv([str(executable)], limits))
         wrapper = self.ours / "browser"
         wrapper.write_text(f"#!/bin/sh\necho $$ > '{self.ours}/pid'\nexec {child} \"$@\"\n", "utf-8")

@@ -29,6 +29,7 @@ from pipelines.children import ChildResult, Limits, make_workdir, run_child
 from pipelines.guard import Tunnel
 from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
+from pipelines.record.limits import VIDEO_MEMORY
 from pipelines.record.media import media_type, tie
 from pipelines.record.sink import WarcSink
 from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
@@ -36,7 +37,6 @@ from storage.settings import Settings
 
 _FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
-_MEMORY: Final = 2 << 30
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
 _RESOURCE: Final = re.compile(r"(?:info(?:-[0-9]+)?|yt-dlp-options)\.json|yt-dlp\.log")
 
@@ -108,7 +108,7 @@ async def record_video(
             limits=Limits(
                 cpu_s=int(settings.timeout) + 60,
                 file_bytes=settings.max_bytes + _FILE_SLACK,
-                memory_bytes=_MEMORY,
+                memory_bytes=VIDEO_MEMORY,
             ),
             timeout=settings.timeout,
             on_line=inbox.line,
