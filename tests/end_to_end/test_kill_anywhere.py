@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import secrets
 import signal
 import time
@@ -19,6 +20,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from fastwarc.warc import ArchiveIterator as FastIterator
 
 from evidence.warc_check import read_warc
@@ -35,6 +37,17 @@ KINDS = {
     "hls": ("/bounds/post/hls", "video", ("akashi", "yt-dlp")),
 }
 """Kind → path, step, processes."""
+PROCESSES = (
+    ("", r"^(setpriv|prlimit|/bin/sh)\0"),
+    ("yt-dlp", "ytdlp_child"),
+    ("driver", "/driver/node"),
+    ("gpu", "--type=gpu-process"),
+    ("renderer", "--type=renderer"),
+    ("network", "NetworkService"),
+    ("", "--type="),
+    ("browser", "--log-net-log"),
+)
+"""What a process is by its command line; the first that fits."""
 LAST_BLOCK = {"page": 5 * PIECE, "mp4": 2 * PIECE, "hls": 2 * PIECE}
 """Bytes of one body that the server may have handed over and that nobody had recorded yet."""
 
@@ -50,12 +63,18 @@ class Kill:
     """Of the server's log, before and after."""
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300 + 90 * KILLS)
 def test_killed_anywhere_the_files_are_readable_and_what_was_received_is_in_them(
     site, own_archive, capsys, tmp_path
 ):
     chance = random.Random(SEED)  # noqa: S311
     own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)  # the store is up now
-    kills = [one_kill(site, own_archive, chance) for _ in range(KILLS)]
+    kills = []
+    for number in range(KILLS):
+        kills.append(one_kill(site, own_archive, chance))
+        with capsys.disabled():
+            print(f"\r{number + 1} {kills[-1].kind}/{kills[-1].process}", end=" ", flush=True)  # noqa: T201
     own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
     entries = is_whole(own_archive)
     warcs = {name(entry): warc for entry, warc in stored(own_archive, entries, tmp_path)}
@@ -80,13 +99,17 @@ def one_kill(site, archive: Archive, chance: random.Random) -> Kill:
     """Start a capture, wait, kill one process of it, wait for the end."""
     kind = chance.choice(sorted(KINDS))
     path, step, processes = KINDS[kind]
-    victim, after = chance.choice(processes), chance.uniform(0.0, 4.0)
+    victim, after = chance.choice(processes), chance.uniform(0.0, 3.0)
+    busy = chance.random() < 0.8  # else at once: while a process starts
     mark = site.log.mark()
     options = () if step == "video" else ("--no-video",)
     process = archive.start(
-        *("akashi", "capture", "--allow-private", *options, site.url(path)), AKASHI_PAGE_TIMEOUT="8"
+        *("akashi", "capture", "--allow-private", *options, site.url(path)), AKASHI_PAGE_TIMEOUT="5"
     )
     wait_for(process, step)
+    began = time.monotonic()
+    while busy and not site.log.asked("/bounds/", mark) and time.monotonic() < began + 20:
+        time.sleep(0.02)
     time.sleep(after)
     for _ in range(100):
         pid = process.pid if victim == "akashi" else find(process.pid).get(victim, 0)
@@ -114,19 +137,8 @@ def find(root: int) -> dict[str, int]:
     while more := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= more
     for pid in family - {root}:
-        command = commands[pid]
-        if "ytdlp_child" in command and "prlimit" not in command and "setpriv" not in command:
-            found["yt-dlp"] = pid
-        elif "/driver/node" in command:
-            found["driver"] = pid
-        elif "--type=gpu" in command:
-            found["gpu"] = pid
-        elif "--type=renderer" in command:
-            found["renderer"] = pid
-        elif "NetworkService" in command:
-            found["network"] = pid
-        elif "--log-net-log" in command and "--type=" not in command and "prlimit" not in command:
-            found["browser"] = pid
+        name = next((name for name, form in PROCESSES if re.search(form, commands[pid])), "")
+        found[name] = pid
     return found
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
+import zlib
 from collections.abc import Iterator
+from functools import cache
+
+import brotli
 
 from tests.site.big import PaddedMp4
 from tests.site.clips import media
-from tests.site.messages import Request, Response, html, typed
+from tests.site.messages import Request, Response, html, redirect, typed
 from tests.site.router import Router
 
 router = Router()
@@ -81,10 +85,7 @@ def echo(request: Request) -> Response:
 @router.page("/bounds/post/mp4")
 def mp4_post(request: Request) -> Response:
     """A post that names a paced video and does not play it."""
-    return _page(
-        "mp4",
-        "<meta property=og:video content='/bounds/paced.mp4'><video preload=none src='/bounds/paced.mp4'></video>",
-    )
+    return _page("mp4", "<video preload=none src='/bounds/paced.mp4'></video>")
 
 
 @router.page("/bounds/paced.mp4")
@@ -114,3 +115,95 @@ def segment(request: Request, number: str) -> Response:
     packet = b"G\x1f\xff\x10" + bytes(184)
     data = (packet * (PIECE // 188 + 1))[:PIECE]
     return typed(_paced(int(number).to_bytes(4, "big") + data[4:] for _ in range(32)), "video/mp2t")
+
+
+@cache
+def _bomb(coding: str, mb: int, text: bytes) -> bytes:
+    """`mb` million bytes of repeated text, packed small."""
+    piece = text * (1_000_000 // len(text))
+    if coding == "br":
+        packer = brotli.Compressor(quality=1)
+        return b"".join([*(packer.process(piece) for _ in range(mb)), packer.finish()])
+    window = zlib.MAX_WBITS | (16 if coding == "gzip" else 0)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, window)
+    return b"".join([*(deflate.compress(piece) for _ in range(mb)), deflate.flush()])
+
+
+@router.page("/bounds/bomb/<name>")
+def bomb(request: Request, name: str) -> Response:
+    """`mb` million bytes in some thousand: `page` of markup, else a playlist or noise."""
+    coding = request.query.get("coding", ["gzip"])[0]
+    kinds = {"page": ("text/html", b"<p>star "), "list.m3u8": ("application/vnd.apple.mpegurl", b"#EXTM3U\n")}
+    kind, text = kinds.get(name, ("application/octet-stream", b"boom"))
+    response = typed(_bomb(coding, int(request.number("mb", 500)), text), kind)
+    response.headers.append(("Content-Encoding", coding))
+    return response
+
+
+@router.page("/bounds/bombs")
+def bombs(request: Request) -> Response:
+    """Fetches one of each coding and reads it."""
+    asked = "".join(
+        f"fetch('/bounds/bomb/x.bin?coding={coding}').then(r => r.body.pipeTo(new WritableStream()));"
+        for coding in ("gzip", "deflate", "br")
+    )
+    return _page("bombs", f"<h1>爆</h1><script>{asked}</script>")
+
+
+@router.page("/bounds/endless")
+def endless(request: Request) -> Response:
+    """A document that never ends, as fast as it is taken."""
+    return typed(itertools.repeat(b"<p>more</p>" * 6000), "text/html")
+
+
+@router.page("/bounds/endless.mp4")
+def endless_video(request: Request) -> Response:
+    """A video that never ends."""
+    return typed(itertools.chain(_clip(1_000_000), itertools.repeat(bytes(PIECE))), "video/mp4")
+
+
+@router.page("/bounds/drip.mp4")
+def drip_video(request: Request) -> Response:
+    """A video that comes byte by byte, one in half a second."""
+    return typed(_paced((bytes([byte]) for byte in media().read("two.mp4")), 0.5), "video/mp4")
+
+
+@router.page("/bounds/events")
+def events(request: Request) -> Response:
+    """A flood of server-sent events."""
+    return typed(itertools.repeat(b"data: star\n\n" * 5000), "text/event-stream")
+
+
+@router.page("/bounds/further")
+def further(request: Request) -> Response:
+    """A redirect to the next one, for ever."""
+    return redirect(f"/bounds/further?n={int(request.number('n', 0)) + 1}")
+
+
+SCRIPTS = {
+    "requests": (
+        "(async () => { for (let n = 0; n < 1e5; n += 50)"
+        " await Promise.all([...Array(50)].map((_, i) => fetch('/bounds/echo?n=' + (n + i)))) })()"
+    ),
+    "windows": "for (let n = 0; n < 200; n++) open('/bounds/echo?n=' + n)",
+    "alerts": "for (;;) alert('again')",
+    "dom": (
+        "document.title = 't'.repeat(1e7); for (let n = 0; n < 40; n++) {"
+        " const p = document.createElement('p'); p.hidden = true; p.append('x'.repeat(1 << 20));"
+        " document.body.append(p) }"
+    ),
+    "nodes": "for (let n = 0; n < 1e6; n++) document.body.append(document.createElement('i'))",
+    "memory": "const held = []; for (;;) held.push(new Uint8Array(1 << 26).fill(7))",
+    "spin": "setTimeout(() => { for (;;); }, 100)",
+    "worker": "new Worker(URL.createObjectURL(new Blob(['for (;;);'])))",
+    "sse": "new EventSource('/bounds/events')",
+    "tall": "document.body.style.height = '1000000px'",
+    "download": "location = '/bounds/paced.bin?mb=900'",
+    "reload": "setTimeout(() => location = '/bounds/script/reload?' + Math.random(), 10)",
+}
+
+
+@router.page("/bounds/script/<name>")
+def script(request: Request, name: str) -> Response:
+    """A page that does one thing too much."""
+    return _page(name, f"<h1>{name}</h1><script>{SCRIPTS[name]}</script>")
