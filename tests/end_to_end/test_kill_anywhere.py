@@ -32,11 +32,16 @@ from tests.site.served_log import ServedExchange
 KILLS = int(os.environ.get("AKASHI_KILLS", "12"))
 SEED = int(os.environ.get("AKASHI_KILL_SEED", "0")) or secrets.randbelow(10**6)
 KINDS = {
-    "page": ("/bounds/page", "page", ("akashi", "browser", "gpu", "network", "renderer", "driver")),
-    "mp4": ("/bounds/post/mp4", "video", ("akashi", "yt-dlp")),
-    "hls": ("/bounds/post/hls", "video", ("akashi", "yt-dlp")),
+    "page": (
+        "/bounds/page",
+        "page",
+        "/bounds/drip",
+        ("akashi", "browser", "gpu", "network", "renderer", "driver"),
+    ),
+    "mp4": ("/bounds/post/mp4", "video", "/bounds/paced.mp4", ("akashi", "yt-dlp")),
+    "hls": ("/bounds/post/hls", "video", "/bounds/segment", ("akashi", "yt-dlp")),
 }
-"""Kind → path, step, processes."""
+"""Kind → path, step, what is asked for once it is busy, processes."""
 PROCESSES = (
     ("", r"^(setpriv|prlimit|/bin/sh)\0"),
     ("yt-dlp", "ytdlp_child"),
@@ -98,7 +103,7 @@ def test_killed_anywhere_the_files_are_readable_and_what_was_received_is_in_them
 def one_kill(site, archive: Archive, chance: random.Random) -> Kill:
     """Start a capture, wait, kill one process of it, wait for the end."""
     kind = chance.choice(sorted(KINDS))
-    path, step, processes = KINDS[kind]
+    path, step, awaited, processes = KINDS[kind]
     victim, after = chance.choice(processes), chance.uniform(0.0, 3.0)
     busy = chance.random() < 0.8  # else at once: while a process starts
     mark = site.log.mark()
@@ -108,7 +113,7 @@ def one_kill(site, archive: Archive, chance: random.Random) -> Kill:
     )
     wait_for(process, step)
     began = time.monotonic()
-    while busy and not site.log.asked("/bounds/", mark) and time.monotonic() < began + 20:
+    while busy and not site.log.asked(awaited, mark) and time.monotonic() < began + 20:
         time.sleep(0.02)
     time.sleep(after)
     for _ in range(100):

@@ -124,9 +124,24 @@ def _bomb(coding: str, mb: int, text: bytes) -> bytes:
     if coding == "br":
         packer = brotli.Compressor(quality=1)
         return b"".join([*(packer.process(piece) for _ in range(mb)), packer.finish()])
-    window = zlib.MAX_WBITS | (16 if coding == "gzip" else 0)
-    deflate = zlib.compressobj(9, zlib.DEFLATED, window)
-    return b"".join([*(deflate.compress(piece) for _ in range(mb)), deflate.flush()])
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    block = deflate.compress(piece) + deflate.flush(zlib.Z_FULL_FLUSH)  # stands alone: made once
+    check = zlib.crc32 if coding == "gzip" else zlib.adler32
+    value = 0 if coding == "gzip" else 1
+    for _ in range(mb):
+        value = check(piece, value)
+    data = block * mb + b"\x03\x00"
+    if coding == "gzip":
+        size = len(piece) * mb & 0xFFFFFFFF
+        return (
+            b"\x1f\x8b\x08"
+            + bytes(6)
+            + b"\xff"
+            + data
+            + value.to_bytes(4, "little")
+            + size.to_bytes(4, "little")
+        )
+    return b"\x78\x9c" + data + value.to_bytes(4, "big")
 
 
 @router.page("/bounds/bomb/<name>")
