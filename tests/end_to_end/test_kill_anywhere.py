@@ -15,6 +15,8 @@ import random
 import re
 import secrets
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -24,8 +26,9 @@ import pytest
 from fastwarc.warc import ArchiveIterator as FastIterator
 
 from evidence.warc_check import read_warc
-from tests.end_to_end.conftest import Archive, Recorded, read_exchanges
-from tests.end_to_end.test_killed import is_whole, wait_for
+from tests.end_to_end.conftest import ROOT, Recorded, read_exchanges
+from tests.end_to_end.recording import take_up
+from tests.pipelines.record.pages import a_folder
 from tests.site.bounds import PIECE
 from tests.site.served_log import ServedExchange
 
@@ -57,6 +60,12 @@ LAST_BLOCK = {"page": 5 * PIECE, "mp4": 2 * PIECE, "hls": 2 * PIECE}
 """Bytes of one body that the server may have handed over and that nobody had recorded yet."""
 
 
+UNSEEN = -1
+"""In place of a number of bytes: not even the request is recorded."""
+UNSEEN_MAX = {"page": 2, "mp4": 0, "hls": 0}
+"""Requests of one recording that went out in the last instant before the kill."""
+
+
 @dataclass
 class Kill:
     """One moment, and what it left."""
@@ -64,69 +73,69 @@ class Kill:
     kind: str
     process: str
     after: float
-    marks: tuple[int, int]
-    """Of the server's log, before and after."""
+    said: str
+    """By the recording at its end; empty when it was killed."""
+    lost: list[tuple[int, ServedExchange]]
+    """Of each exchange the bytes that the server sent and the WARC lacks."""
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + 90 * KILLS)
-def test_killed_anywhere_the_files_are_readable_and_what_was_received_is_in_them(
-    site, own_archive, capsys, tmp_path
-):
-    chance = random.Random(SEED)  # noqa: S311
-    own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)  # the store is up now
-    kills = []
+@pytest.mark.timeout(300 + 60 * KILLS)
+def test_killed_anywhere_the_files_are_readable_and_what_was_received_is_in_them(site, capsys, monkeypatch):
+    for name, value in site.environment().items():
+        monkeypatch.setenv(name, value)
+    chance, kills = random.Random(SEED), []  # noqa: S311
     for number in range(KILLS):
-        kills.append(one_kill(site, own_archive, chance))
+        with a_folder() as folder:
+            kills.append(kill := one_kill(site, folder, chance))
         with capsys.disabled():
-            print(f"\r{number + 1} {kills[-1].kind}/{kills[-1].process}", end=" ", flush=True)  # noqa: T201
-    own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
-    entries = is_whole(own_archive)
-    warcs = {name(entry): warc for entry, warc in stored(own_archive, entries, tmp_path)}
-    captures = [entry["subject"] for entry in entries if entry["type"] == "capture.started"]
-    assert len(captures) == len(warcs) == KILLS + 2
-    lost: list[tuple[int, Kill, ServedExchange]] = []
-    for kill, capture in zip(kills, captures[1:-1], strict=True):
-        readable(warcs[capture])
-        served = [
-            one
-            for one in site.log.since(kill.marks[0])[: kill.marks[1] - kill.marks[0]]
-            if "/bounds/" in one.target
-        ]
-        lost += [(n, kill, one) for n, one in losses(served, read_exchanges(warcs[capture]))]
+            worst = max((count for count, _ in kill.lost), default=0)
+            print(f"{number + 1} {kill.kind}/{kill.process} {kill.after:.2f} s: {worst}", flush=True)  # noqa: T201
     with capsys.disabled():
-        print(f"\nseed {SEED}: {report(kills, lost)}")  # noqa: T201
-    for count, kill, one in lost:
-        assert count <= LAST_BLOCK[kill.kind], (kill, one.url, count)
+        print(f"seed {SEED}: {report(kills)}", flush=True)  # noqa: T201
+    for kill in kills:
+        unseen = [one.url for count, one in kill.lost if count == UNSEEN]
+        assert len(unseen) <= UNSEEN_MAX[kill.kind], (kill.kind, kill.process, kill.after, unseen)
+        for count, one in kill.lost:
+            assert count <= LAST_BLOCK[kill.kind], (kill.kind, kill.process, kill.after, one.url, count)
 
 
-def one_kill(site, archive: Archive, chance: random.Random) -> Kill:
-    """Start a capture, wait, kill one process of it, wait for the end."""
+def one_kill(site, folder: Path, chance: random.Random) -> Kill:
+    """Start a recording, wait, kill one process of it, wait for the end; take up what was left, and compare."""
     kind = chance.choice(sorted(KINDS))
-    path, step, awaited, processes = KINDS[kind]
+    path, what, awaited, processes = KINDS[kind]
     victim, after = chance.choice(processes), chance.uniform(0.0, 3.0)
     busy = chance.random() < 0.8  # else at once: while a process starts
     mark = site.log.mark()
-    options = () if step == "video" else ("--no-video",)
-    process = archive.start(
-        *("akashi", "capture", "--allow-private", *options, site.url(path)), AKASHI_PAGE_TIMEOUT="5"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.end_to_end.recording", what, site.url(path), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
     )
-    wait_for(process, step)
+    assert process.stdout
+    assert process.stdout.readline() == "recording\n"
     began = time.monotonic()
-    while busy and not site.log.asked(awaited, mark) and time.monotonic() < began + 20:
+    while busy and not site.log.asked(awaited, mark) and time.monotonic() < began + 30:
         time.sleep(0.02)
     time.sleep(after)
-    for _ in range(100):
+    pid = 0
+    while not pid and process.poll() is None and time.monotonic() < began + 40:
         pid = process.pid if victim == "akashi" else find(process.pid).get(victim, 0)
-        if pid or process.poll() is not None:
-            break
-        time.sleep(0.05)
     if pid:
         os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=120)
-    assert process.returncode == (-signal.SIGKILL if victim == "akashi" and pid else process.returncode)
-    assert process.returncode in {-signal.SIGKILL, 0, 3, 4}
-    return Kill(kind, victim if pid else "nobody", after, (mark, site.log.mark()))
+    said, _ = process.communicate(timeout=120)
+    if victim == "akashi" and pid:
+        assert process.returncode == -signal.SIGKILL
+        while lives(folder):  # its children go with it, Chromium last
+            time.sleep(0.05)
+        take_up(folder)
+    else:
+        assert process.returncode == 0
+    readable(folder / "a.warc.gz")
+    served = [one for one in site.log.since(mark, wait=60) if "/bounds/" in one.target]
+    lost = losses(served, read_exchanges(folder / "a.warc.gz"))
+    return Kill(kind, victim if pid else "nobody", after, said, lost)
 
 
 def find(root: int) -> dict[str, int]:
@@ -147,21 +156,15 @@ def find(root: int) -> dict[str, int]:
     return found
 
 
-def stored(archive: Archive, entries: list, target: Path) -> list[tuple[dict, Path]]:
-    """Each closing entry with its WARC, out of a copy of the store."""
-    copy = target / "copy"
-    assert archive.run("akashi", "store", "copy", "--to", str(copy)).returncode == 0
-    found = []
-    for entry in entries:
-        keys = [
-            one["key"] for one in entry.get("body", {}).get("objects", []) if one["key"].endswith(".warc.gz")
-        ]
-        found += [(entry, copy / key) for key in keys]
-    return found
-
-
-def name(entry: dict) -> str:
-    return entry["subject"]
+def lives(folder: Path) -> bool:
+    """Whether a process names the folder in its command line."""
+    for commands in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in commands.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def readable(warc: Path) -> None:
@@ -192,7 +195,7 @@ def losses(served: list[ServedExchange], recorded: list[Recorded]) -> list[tuple
             default=None,
         )
         if best is None:
-            found.append((one.sent + 1, one))  # not even its request
+            found.append((UNSEEN, one))
             continue
         mine.remove(best)
         assert best.request_head == one.request_head
@@ -202,16 +205,18 @@ def losses(served: list[ServedExchange], recorded: list[Recorded]) -> list[tuple
     return found
 
 
-def report(kills: list[Kill], lost: list[tuple[int, Kill, ServedExchange]]) -> str:
+def report(kills: list[Kill]) -> str:
     worst: dict[str, int] = {}
-    for count, kill, _ in lost:
+    for kill in kills:
         key = f"{kill.kind}/{kill.process}"
-        worst[key] = max(worst.get(key, 0), count)
+        worst[key] = max([worst.get(key, 0), *(count for count, _ in kill.lost)])
+    lost = [count for kill in kills for count, _ in kill.lost]
     return json.dumps(
         {
             "kills": dict(Counter(f"{kill.kind}/{kill.process}" for kill in kills)),
             "exchanges": len(lost),
-            "with bytes missing": sum(count > 0 for count, _, _ in lost),
-            "worst": worst,
+            "not seen at all": lost.count(UNSEEN),
+            "with bytes missing": sum(count > 0 for count in lost),
+            "most bytes missing": worst,
         }
     )

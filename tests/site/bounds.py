@@ -34,10 +34,10 @@ def _paced(data: Iterator[bytes | memoryview], pace: float = PACE) -> Iterator[b
         time.sleep(pace)
 
 
-def _clip(size: int) -> Iterator[bytes]:
+def _clip(size: int, piece: int = PIECE) -> Iterator[bytes]:
     for view in PaddedMp4(media().read("two.mp4"), size).read(0, size):
-        for at in range(0, len(view), PIECE):
-            yield bytes(view[at : at + PIECE])
+        for at in range(0, len(view), piece):
+            yield bytes(view[at : at + piece])
 
 
 @router.page("/bounds/page")
@@ -47,17 +47,18 @@ def page(request: Request) -> Response:
         "kill me",
         "<h1>星</h1><script>"
         "fetch('/bounds/paced.bin?mb=60').then(r => r.arrayBuffer());"
-        "fetch('/bounds/drip').then(r => r.text()); fetch('/bounds/late');"
+        "fetch('/bounds/drip').then(r => r.text()); fetch('/bounds/late?delay=9');"
         "fetch('/bounds/echo', {method: 'POST', body: 'x'.repeat(100000)});"
-        "let n = 0; setInterval(() => fetch('/bounds/echo?n=' + n++), 50);"
+        "let n = 0; setInterval(() => fetch('/bounds/echo?n=' + n++), 200);"
         "</script>",
     )
 
 
 @router.page("/bounds/paced.bin")
 def paced(request: Request) -> Response:
-    """`mb` million bytes at the pace."""
-    return typed(_paced(_clip(int(request.number("mb", 60) * 1e6))), "application/octet-stream")
+    """`mb` million bytes, 320 kB a second: what is recorded through the network log may lag."""
+    pieces = _clip(int(request.number("mb", 60) * 1e6), PIECE // 4)
+    return typed(_paced(pieces, 0.05), "application/octet-stream")
 
 
 @router.page("/bounds/drip")
@@ -168,7 +169,7 @@ def bombs(request: Request) -> Response:
 @router.page("/bounds/endless")
 def endless(request: Request) -> Response:
     """A document that never ends, as fast as it is taken."""
-    return typed(itertools.repeat(b"<p>more</p>" * 6000), "text/html")
+    return typed(itertools.chain([b"<pre>"], itertools.repeat(b"more of it\n" * 6000)), "text/html")
 
 
 @router.page("/bounds/endless.mp4")
