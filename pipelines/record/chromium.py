@@ -113,15 +113,21 @@ async def run_chromium(
     the browser and all its processes are gone and its log is closed; reading it to the end
     (`reader.finish`) is the caller's. Raises CaptureFailedError, UsageError, OSError.
     """
-    with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
-        prepared = asyncio.create_task(asyncio.to_thread(_prepare, workdir))  # Playwright starts meanwhile
-        async with async_playwright() as playwright:
-            launcher = _Launcher(playwright, workdir, port, settings, make_reader, Path(ours))
-            try:
-                await prepared
-                yield await launcher.launch()
-            finally:
-                await asyncio.shield(launcher.end())
+    prepared = asyncio.create_task(asyncio.to_thread(_prepare, workdir))  # Playwright starts meanwhile
+    try:
+        with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
+            async with async_playwright() as playwright:
+                launcher = _Launcher(playwright, workdir, port, settings, make_reader, Path(ours))
+                try:
+                    await prepared
+                    yield await launcher.launch()
+                finally:
+                    await asyncio.shield(launcher.end())
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        await prepared  # a driver that dies is nothing but an `Exception` to Playwright
+        raise CaptureFailedError(f"Playwright's driver died: {error}", next="capture it again") from error
 
 
 @dataclass

@@ -56,7 +56,7 @@ PROCESSES = (
     ("browser", "--log-net-log"),
 )
 """What a process is by its command line; the first that fits."""
-LAST_BLOCK = {"page": 5 * PIECE, "mp4": 2 * PIECE, "hls": 2 * PIECE}
+LAST_BLOCK = {"page": 24 * PIECE, "mp4": 8 * PIECE, "hls": 8 * PIECE}
 """Bytes of one body that the server may have handed over and that nobody had recorded yet."""
 
 

@@ -16,9 +16,9 @@ from tests.site.messages import Request, Response, html, redirect, typed
 from tests.site.router import Router
 
 router = Router()
-PIECE = 1 << 16
-PACE = 0.02
-"""Seconds between two pieces: some 3 MB/s, which every client keeps up with."""
+PIECE = 1 << 14
+PACE = 0.05
+"""Seconds between two pieces: some 320 kB/s, which every client keeps up with."""
 _ICON = "<link rel=icon href='data:,'>"
 
 
@@ -34,10 +34,10 @@ def _paced(data: Iterator[bytes | memoryview], pace: float = PACE) -> Iterator[b
         time.sleep(pace)
 
 
-def _clip(size: int, piece: int = PIECE) -> Iterator[bytes]:
+def _clip(size: int) -> Iterator[bytes]:
     for view in PaddedMp4(media().read("two.mp4"), size).read(0, size):
-        for at in range(0, len(view), piece):
-            yield bytes(view[at : at + piece])
+        for at in range(0, len(view), PIECE):
+            yield bytes(view[at : at + PIECE])
 
 
 @router.page("/bounds/page")
@@ -56,9 +56,8 @@ def page(request: Request) -> Response:
 
 @router.page("/bounds/paced.bin")
 def paced(request: Request) -> Response:
-    """`mb` million bytes, 320 kB a second: what is recorded through the network log may lag."""
-    pieces = _clip(int(request.number("mb", 60) * 1e6), PIECE // 4)
-    return typed(_paced(pieces, 0.05), "application/octet-stream")
+    """`mb` million bytes at the pace."""
+    return typed(_paced(_clip(int(request.number("mb", 60) * 1e6))), "application/octet-stream")
 
 
 @router.page("/bounds/drip")
@@ -103,7 +102,7 @@ def hls_post(request: Request) -> Response:
 
 @router.page("/bounds/paced.m3u8")
 def playlist(request: Request) -> Response:
-    """Twelve segments of some 2 MB."""
+    """Twelve segments of half a MB."""
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:4", "#EXT-X-MEDIA-SEQUENCE:0"]
     lines += [f"#EXTINF:4.0,\n/bounds/segment-{n}.ts" for n in range(12)]
     text = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
