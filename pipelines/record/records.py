@@ -53,6 +53,7 @@ class RecordFile:
         self._index = index_path(path).open("wb", buffering=0)
         for line in held:
             self._enter(line)
+        self._held = {ref.id: ref for ref in self.records}
         if not held:
             flat = {name: _one_line(value) for name, value in warcinfo.items()}
             record = self._writer.create_warcinfo_record(path.name, flat)
@@ -74,8 +75,11 @@ class RecordFile:
     ) -> RecordRef:
         """Write one record with `head` and `body` as its block; `facts` go to its index line.
 
-        Raises OSError, and leaves nothing then.
+        One that a process wrote under this id before it died is not written again. Raises OSError, and
+        leaves nothing then.
         """
+        if record_id in self._held:
+            return self._held[record_id]
         date = datetime_to_iso_date(moment.astimezone(UTC).replace(tzinfo=None), use_micros=True)
         first = {"WARC-Type": kind, "WARC-Date": date, "WARC-Warcinfo-ID": self.records[0].id}
         if record_id:

@@ -71,7 +71,7 @@ class WarcSink:
             beside: Headers = [("WARC-Concurrent-To", ref.id) for ref in [response or request] if ref]
             facts = _network_facts(exchange, self._write_chain(exchange, beside))
             text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-            self._write_beside(exchange, beside, "application/json", text, _last_id(exchange))
+            self._write_beside(exchange, beside, "application/json", text, _id(exchange, "facts"))
         request_body = exchange.request_body.path if exchange.request_body else None
         for path in filter(None, (exchange.response_body.path, request_body, exchange.note)):
             remove_spooled(path)
@@ -81,7 +81,7 @@ class WarcSink:
         """Write what a killed process left in the spool `folder`; gives what was not in the WARC yet. Raises OSError."""
         written = {record.id for record in self.records}
         for exchange in salvage(folder) if folder.exists() else ():
-            if _last_id(exchange) not in written:
+            if _id(exchange, "facts") not in written:
                 self.write_exchange(exchange)
                 yield exchange
             elif exchange.note is not None:  # killed before it could tidy up
@@ -115,6 +115,7 @@ class WarcSink:
                     moment=exchange.started,
                     level=STORED,
                     facts={"client": exchange.client},
+                    record_id=_id(exchange, "resource"),
                 )
             return None
         headers = [("WARC-Protocol", stated) for stated in (network.protocol, network.tls) if stated]
@@ -148,6 +149,7 @@ class WarcSink:
             level=STORED if body.size and (encoded or not _TEXT_TYPE.match(parsed.mime)) else TEXT,
             headers=headers,
             facts=facts,
+            record_id=_id(exchange, kind),
         )
 
     def _write_chain(self, exchange: Exchange, beside: Headers) -> str:
@@ -175,9 +177,9 @@ class WarcSink:
         )
 
 
-def _last_id(exchange: Exchange) -> str:
-    """Of the record that is written last: where it stands, all of the exchange does."""
-    return f"<urn:uuid:{uuid.UUID(exchange.note.stem)}>" if exchange.note else ""
+def _id(exchange: Exchange, part: str) -> str:
+    """Of a record of an exchange with a note: the same in every process, so that nothing is written twice."""
+    return f"<urn:uuid:{uuid.uuid5(uuid.UUID(exchange.note.stem), part)}>" if exchange.note else ""
 
 
 def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def segment(request: Request, number: str) -> Response:
 
 
 @cache
-def _bomb(coding: str, mb: int, text: bytes) -> bytes:
+def packed(coding: str, mb: int, text: bytes) -> bytes:
     """`mb` million bytes of repeated text, packed small."""
     piece = text * (1_000_000 // len(text))
     if coding == "br":
@@ -150,7 +150,7 @@ def bomb(request: Request, name: str) -> Response:
     coding = request.query.get("coding", ["gzip"])[0]
     kinds = {"page": ("text/html", b"<p>star "), "list.m3u8": ("application/vnd.apple.mpegurl", b"#EXTM3U\n")}
     kind, text = kinds.get(name, ("application/octet-stream", b"boom"))
-    response = typed(_bomb(coding, int(request.number("mb", 500)), text), kind)
+    response = typed(packed(coding, int(request.number("mb", 500)), text), kind)
     response.headers.append(("Content-Encoding", coding))
     return response
 
