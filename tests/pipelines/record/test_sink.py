@@ -344,25 +344,21 @@ def test_a_body_that_shrank_behind_our_back_is_no_record(tmp_path: Path) -> None
     assert_accepted(sink.path)
 
 
-def test_what_a_kill_left_in_the_spool_is_written_once_however_often_it_is_salvaged(tmp_path: Path) -> None:
-    def left(name: str) -> Path:
-        note = tmp_path / f"{name * 32}.note"
-        facts = {
-            "client": "chromium",
-            "url": f"https://a.test/{name}",
-            "method": "GET",
-            "started": NOW,
-            "ip": "",
-        }
-        write_note(note, **facts, request_head=GET, response_head=OK)
-        note.with_suffix(".body").write_bytes(b"as far as it came")
-        return note
+def left(folder: Path, name: str) -> Path:
+    """What a kill leaves of an exchange; its note."""
+    note = folder / f"{name * 32}.note"
+    facts = {"client": "chromium", "url": f"https://a.test/{name}", "method": "GET", "started": NOW, "ip": ""}
+    write_note(note, **facts, request_head=GET, response_head=OK)
+    note.with_suffix(".body").write_bytes(b"as far as it came")
+    return note
 
+
+def test_what_a_kill_left_in_the_spool_is_written_once_however_often_it_is_salvaged(tmp_path: Path) -> None:
     sink = open_sink(tmp_path)
-    left("a")
+    left(tmp_path, "a")
     assert [one.url for one in sink.salvage(tmp_path)] == ["https://a.test/a"]
-    left("a")  # killed again, before it could tidy up
-    left("b")
+    left(tmp_path, "a")  # killed again, before it could tidy up
+    left(tmp_path, "b")
     assert [one.url for one in sink.salvage(tmp_path)] == ["https://a.test/b"]
     assert not list(tmp_path.glob("*.note"))
     assert not list(tmp_path.glob("*.body"))
@@ -371,6 +367,23 @@ def test_what_a_kill_left_in_the_spool_is_written_once_however_often_it_is_salva
     assert [dict(headers)["WARC-Truncated"] for headers, _ in of_type(sink.path, "response")] == [
         "disconnect"
     ] * 2
+
+
+def test_a_kill_between_two_records_leaves_no_answer_without_its_request(tmp_path: Path) -> None:
+    first = open_sink(tmp_path)
+    left(tmp_path, "a")
+    list(first.salvage(tmp_path))
+    response = next(record for record in first.records if record.type == "response")
+    first.close()
+    os.truncate(first.path, response.offset + response.length)
+    left(tmp_path, "a")
+    again = open_sink(tmp_path)
+    list(again.salvage(tmp_path))
+    again.close()
+    assert_accepted(again.path)
+    assert [record.type for record in again.records] == ["warcinfo", "response", "request", "metadata"]
+    ((request, _),) = of_type(again.path, "request")
+    assert dict(request)["WARC-Concurrent-To"] == response.id
 
 
 def test_cdxj_lists_what_a_reader_may_replay(tmp_path: Path) -> None:
