@@ -41,6 +41,8 @@ class Limits:
     file_bytes: int | None = None
     """Size of any one file that it writes."""
     memory_bytes: int | None = None
+    data_bytes: int | None = None
+    """Writable memory of its own, reserved or not."""
     processes: int | None = 8192
 
     def as_prlimit(self) -> list[str]:
@@ -49,6 +51,7 @@ class Limits:
             "cpu": None if self.cpu_s is None else f"{self.cpu_s}:{self.cpu_s + 5}",
             "fsize": self.file_bytes,
             "as": self.memory_bytes,
+            "data": self.data_bytes,
             "nproc": self.processes if os.geteuid() == 0 else None,
         }
         return ["--core=0", *(f"--{name}={limit}" for name, limit in limits.items() if limit is not None)]

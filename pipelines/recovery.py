@@ -17,7 +17,6 @@ from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.page import open_sink
 from pipelines.prove import closing_entry
-from pipelines.record.spool import salvage
 from pipelines.record.warcfile import trim_torn_tail
 from pipelines.runtime import Runtime, in_thread
 from pipelines.steps import finish
@@ -82,6 +81,6 @@ async def _salvage(capture: Capture, runtime: Runtime) -> None:
             capture.facts["salvaged"] = {"torn_bytes": lost}
     sink = open_sink(capture, runtime)
     for folder in (capture.folder, capture.work / "video" / "spool"):
-        for exchange in salvage(folder) if folder.exists() else ():
-            sink.write_exchange(exchange)  # half received when the process died: kept, marked truncated
+        for exchange in sink.salvage(folder):  # half received when the process died: marked truncated
+            log.info("%s: %s kept of %s", capture.id, exchange.response_body.size, exchange.url)
     capture.save()

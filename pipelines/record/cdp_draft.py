@@ -6,13 +6,14 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pipelines.record.cdp_heads import request_head, response_head, without_codings
 from pipelines.record.exchange import Asked, Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import Head, parse_head
-from pipelines.record.spool import BodySpool, note_of, remove_spooled
+from pipelines.record.spool import BodySpool, remove_spooled, write_note
 
 Told = dict[str, Any]
 """What DevTools tells: an event's parameters, or a part of them."""
@@ -55,6 +56,7 @@ class Draft:
     why: str = ""
     """Why there is less of it than was told, or than there is."""
     _spool: BodySpool | None = None
+    _note: Path | None = None
 
     @property
     def asked(self) -> Asked:
@@ -75,7 +77,9 @@ class Draft:
         """Take bytes of the body. Raises OSError."""
         if self._spool is None:
             head = without_codings(response_head(self.response, {})) if self.response else b""
-            note = note_of(
+            self._note = self.spooler(b"").path.with_suffix(".note")
+            write_note(
+                self._note,
                 client="chromium",
                 url=self.url,
                 method=self.request["method"],
@@ -84,7 +88,7 @@ class Draft:
                 response_head=head,
                 ip="",
             )
-            self._spool = self.spooler(head, note=note)
+            self._spool = self.spooler(head, path=self._note.with_suffix(".body"))
         self._spool.write(data)
 
     def finish(self, sent: Told, answer: Told, network: Network) -> Exchange:
@@ -105,6 +109,7 @@ class Draft:
             layer=Layer.CDP_DECODED,
             network=network,
             error=self.error,
+            note=self._note,
         )
 
     def network(self, ip: str, port: int, dns: tuple[str, ...], chain: tuple[bytes, ...]) -> Network:

@@ -94,6 +94,7 @@ class CdpAssembler(Gathered):
             self._navigation = name
             self.document.append(url)
         self.under_way[draft.asked] += 1
+        self.requests += 1
         self._settle(name)
         self._stream(name, draft)
 

@@ -25,6 +25,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from evidence.errors import CaptureFailedError, UsageError
 from pipelines.children import Limits, child_argv, child_environment, make_workdir
+from pipelines.record.limits import BROWSER_DATA
 from pipelines.record.tap import PageTap
 from storage.home import child_user
 from storage.settings import Settings
@@ -116,17 +117,23 @@ async def run_chromium(
     the browser and all its processes are gone; `tap.finish` is the caller's. It trusts `authority` (PEM),
     by default AKASHI_EXTRA_CA, beside its own roots. Raises CaptureFailedError, UsageError, OSError.
     """
-    with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
-        prepared = asyncio.create_task(
-            asyncio.to_thread(_prepare, workdir, authority)
-        )  # Playwright starts meanwhile
-        async with async_playwright() as playwright:
-            launcher = _Launcher(playwright, workdir, port, settings, make_tap, Path(ours))
-            try:
-                await prepared
-                yield await launcher.launch()
-            finally:
-                await asyncio.shield(launcher.end())
+    prepared = asyncio.create_task(
+        asyncio.to_thread(_prepare, workdir, authority)
+    )  # Playwright starts meanwhile
+    try:
+        with tempfile.TemporaryDirectory(prefix="akashi-browser-") as ours:
+            async with async_playwright() as playwright:
+                launcher = _Launcher(playwright, workdir, port, settings, make_tap, Path(ours))
+                try:
+                    await prepared
+                    yield await launcher.launch()
+                finally:
+                    await asyncio.shield(launcher.end())
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        await prepared  # a driver that dies is nothing but an `Exception` to Playwright
+        raise CaptureFailedError(f"Playwright's driver died: {error}", next="capture it again") from error
 
 
 @dataclass
@@ -166,7 +173,7 @@ class _Launcher:
         if user is not None and fifo.exists():
             os.chown(fifo, user.pw_uid, user.pw_gid, follow_symlinks=False)
         # A script that leaves the browser's process id and becomes the browser, as the children's user.
-        limits = Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60)
+        limits = Limits(cpu_s=int(self.settings.page_timeout) * 4 + 60, data_bytes=BROWSER_DATA)
         child = shlex.join(child_argv([str(executable)], limits))
         wrapper = self.ours / "browser"
         wrapper.write_text(f"#!/bin/sh\necho $$ > '{self.ours}/pid'\nexec {child} \"$@\"\n", "utf-8")

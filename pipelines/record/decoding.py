@@ -73,13 +73,10 @@ class Dechunker:
 class ContentDecoder:
     """The content of one body, from the bytes of its payload: `feed` them, take what comes out."""
 
-    def __init__(self, head: Head) -> None:
-        """Raises UndecodableError for an unknown coding."""
-        self.chunks = Dechunker() if head.chunked else None
-        self._steps: list[Step] = [self.chunks.feed] if self.chunks else []
+    def __init__(self, head: Head, *, framing: bool = True) -> None:
+        """`framing`: whether chunk framing is still to be undone. Raises UndecodableError for an unknown coding."""
+        self._steps: list[Step] = [Dechunker().feed] if framing and head.chunked else []
         self._steps += [_step(coding) for coding in reversed(head.encodings)]
-        self.identity = not self._steps
-        """Whether the content is the payload itself."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Pieces of content. Raises UndecodableError."""

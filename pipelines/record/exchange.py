@@ -42,7 +42,7 @@ class BodyState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body at rest: in memory when small, else in a named spool file that survives a kill."""
+    """A body at rest: in memory, or in a named spool file that survives a kill."""
 
     size: int
     data: bytes | None = None
@@ -93,6 +93,8 @@ class Exchange:
     """Field lines behind an HTTP/2 body; in HTTP/1.1 they are part of it."""
     frames: Body | None = None
     """What crossed the WebSocket that the exchange opened (`pipelines.record.websocket`)."""
+    note: Path | None = None
+    """Its note in the spool (pipelines/record/spool.py), removed once all of the exchange is in the WARC."""
 
 
 @dataclass(frozen=True, slots=True)

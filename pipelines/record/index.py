@@ -13,7 +13,8 @@ all of them, are made again from the WARC itself, without the last row.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -67,9 +68,15 @@ def read_index(warc: Path) -> list[dict[str, Any]]:
     """A line for every record of `warc`, whose tail must be whole. Raises OSError."""
     path, size = index_path(warc), warc.stat().st_size
     written = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    lines = [line for line in map(json.loads, written) if line["offset"] + line["length"] <= size]
+    lines = [line for line in _sound(written) if line["offset"] + line["length"] <= size]
     end = lines[-1]["offset"] + lines[-1]["length"] if lines else 0
     return [*lines, *_lines_from(warc, end)] if end < size else lines
+
+
+def _sound(written: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The lines up to the first that a kill, or a loss of power, left unreadable."""
+    with suppress(ValueError):
+        yield from map(json.loads, written)
 
 
 def _lines_from(warc: Path, start: int) -> Iterator[dict[str, Any]]:

@@ -45,16 +45,22 @@ class Tied:
     """Whether the records are ranges of one resource, or one record: the file is an original."""
 
 
-def tie(path: Path, warc: Path, lines: Sequence[Line]) -> Tied:
-    """Compare `path` with the answers in `lines`, index lines of `warc` in order. Raises OSError."""
+def tie(path: Path, warc: Path, lines: Sequence[Line], sha256: str = "") -> Tied:
+    """Compare `path` with the answers in `lines`, index lines of `warc` in order; `sha256` if known. Raises OSError."""
     answers = [line for line in lines if line.get("status") in _OK and line.get("content_size")]
     with open_spooled(path) as stream:
         size = os.fstat(stream.fileno()).st_size
-        sha256 = _sha256_of(stream, 0, size)
+        sha256 = sha256 or _sha256_of(stream, 0, size)
         used = [line for line in answers if line["content"] == sha256 and not line.get("truncated")][-1:]
         if not used:
             used = _in_order(stream, size, warc, answers)
     return Tied(sha256, size, tuple(line["id"] for line in used), bool(used) and _are_ranges(used))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file that a child wrote. Raises OSError."""
+    with open_spooled(path) as stream:
+        return _sha256_of(stream, 0, sys.maxsize)
 
 
 def media_type(path: Path) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from pipelines.record.exchange import Asked, Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import parse_head
 from pipelines.record.netlog_wire import take_head
-from pipelines.record.spool import BodySpool, note_of
+from pipelines.record.spool import BodySpool, append, write_note
 from pipelines.record.websocket import Frames
 
 _SWITCHING: Final = 101
@@ -71,6 +72,7 @@ class Draft:
     response_head: bytes = b""
     interim: tuple[bytes, ...] = ()
     trailers: bytes = b""
+    _note: Path | None = None
     _request_body: BodySpool | None = None
     _response_body: BodySpool | None = None
     _outgoing: bytearray = field(default_factory=bytearray)
@@ -83,12 +85,22 @@ class Draft:
             return
         if not self.request_head:
             self._outgoing += data
-            self.request_head = take_head(self._outgoing)
-            data = self._outgoing if self.request_head else b""
+            head = take_head(self._outgoing)
+            if head:
+                self.asked(head)
+            data = self._outgoing if head else b""
         if data and self._request_body is None:
-            self._request_body = self.spool(self.request_head)
+            path = self._note.with_suffix(".sent") if self._note else None
+            self._request_body = self.spool(self.request_head, path=path)
         if self._request_body is not None:
             self._request_body.write(data)
+
+    def asked(self, head: bytes) -> None:
+        """Take the request's head, whole."""
+        self.request_head = head
+        if not self.hop.own:
+            self._note = self.spool(b"").path.with_suffix(".note")
+            self._write_note()
 
     def received(self, data: bytes | bytearray, moment: datetime) -> None:
         """Take bytes of the response; over HTTP/2 they may come before their head is in the log."""
@@ -98,6 +110,8 @@ class Draft:
             self._incoming += data
             while self._is_h1 and not self.response_head and (head := take_head(self._incoming)):
                 self.answered(head, moment)
+            if self._is_h1 and not self.response_head and self._note is not None:
+                append(self._note.with_suffix(".head"), data)
         elif not self.whole:
             self._response_body.write(data)
             self.whole = self._is_h1 and self._response_body.complete
@@ -110,20 +124,13 @@ class Draft:
                 self.interim = (*self.interim, head)
             return
         self.response_head = head
-        note = note_of(
-            client="chromium",
-            url=self.hop.url,
-            method=self.hop.method,
-            started=self.started,
-            request_head=self.request_head,
-            response_head=head,
-            ip=self.network.ip,
-        )
-        self._response_body = self.spool(head, note=note)
+        path = self._note.with_suffix(".body") if self._note else None
+        self._response_body = self.spool(head, path=path)
+        self._write_note()
         if self.hop.websocket and (
             parsed.status == _SWITCHING or (not self._is_h1 and parsed.status // 100 == _OK)
         ):
-            self.frames = Frames(self.spool(b"", note={**note, "frames": True}))
+            self.frames = Frames(self.spool(b"", path=path.with_suffix(".frames") if path else None))
         self.streaming = self.frames is not None or parsed.mime.startswith(_STREAMS)
         bodiless = not parsed.has_body(self.hop.method) or parsed.length == 0
         self.whole = self.frames is not None or (self._is_h1 and bodiless)
@@ -153,7 +160,21 @@ class Draft:
             interim=self.interim,
             trailers=self.trailers,
             frames=self.frames.close(why) if self.frames else None,
+            note=self._note,
         )
+
+    def _write_note(self) -> None:
+        if self._note is not None:
+            write_note(
+                self._note,
+                client="chromium",
+                url=self.hop.url,
+                method=self.hop.method,
+                started=self.started,
+                request_head=self.request_head,
+                response_head=self.response_head,
+                ip=self.network.ip,
+            )
 
     def _ends_with_its_connection(self) -> bool:
         """RFC 9112 §6.3: without length or chunks, the close is the end; the browser took it without error."""

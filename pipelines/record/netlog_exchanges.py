@@ -20,7 +20,7 @@ from pipelines.record.netlog import BEGIN, END, Event
 from pipelines.record.netlog_draft import Draft, Hop
 from pipelines.record.netlog_sockets import Socket
 from pipelines.record.netlog_wire import render_head, render_lines
-from pipelines.record.spool import BodySpool
+from pipelines.record.spool import BodySpool, remove_spooled
 from pipelines.record.tap import Gathered
 
 
@@ -70,6 +70,7 @@ class Assembler(Gathered):
             url = url.replace("ws", "http", 1)
         elif not url.startswith(("http:", "https:")):
             return
+        self.requests += 1
         own = params.get("initiator") == "not an origin" and kind == "other"
         if before is not None:  # a redirect: the same source goes on to its next hop
             before.answered = True
@@ -167,7 +168,7 @@ class Assembler(Gathered):
         hop = self._owners.get(event.dependency) or self._hops.get(event.dependency)  # a WebSocket's own
         if hop is not None and socket is not None:
             draft = self._begin(hop, socket, event, Layer.H2_RENDERED, event.params["stream_id"])
-            draft.request_head = render_head(event.params["headers"])
+            draft.asked(render_head(event.params["headers"]))
 
     def _h2_response(self, event: Event) -> None:
         draft = self._stream(event)
@@ -223,6 +224,8 @@ class Assembler(Gathered):
         exchange = draft.finish(why)
         if not draft.hop.own:
             self._emit(exchange)
+        elif exchange.response_body.path is not None:
+            remove_spooled(exchange.response_body.path)
 
     HANDLERS: ClassVar[Mapping[str, Callable[[Any, Event], None]]] = {
         "REQUEST_ALIVE": _alive,

@@ -56,9 +56,10 @@ class NetLogReader:  # a PageTap
         """
         os.close(self._hold)
         self._thread.join()
+        if self.failure is None or isinstance(self.failure, ValueError | LookupError):
+            self.assembler.close(why)  # after a broken log, too: what came before it was received
         if self.failure is not None:
             raise self.failure
-        self.assembler.close(why)
 
     def _run(self) -> None:
         with self._log as log:

@@ -25,7 +25,7 @@ from pipelines.record.cdp_exchanges import CdpAssembler
 from pipelines.record.chromium import run_chromium
 from pipelines.record.displayed import read_displayed
 from pipelines.record.exchange import Asked, Exchange, Missing
-from pipelines.record.heads import parse_head
+from pipelines.record.heads import is_response, parse_head
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
 from pipelines.record.page_outcome import GONE, PORTS, failure_of, gaps_of, unreached
@@ -196,7 +196,7 @@ class Recording:
         url, date = exchange.url, head.get("date")
         self._exchanges += 1
         self._recorded[exchange.method, url] += 1
-        self._statuses[url] = head.status
+        self._statuses[url] = head.status if is_response(exchange.response_head) else 0
         if head.mime.startswith(_MEDIA):
             self._media[url] = None
         if date:

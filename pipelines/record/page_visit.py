@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page
 
 from evidence.reasons import Reason
 from pipelines.record.chromium import VIEWPORT, Chromium
 from pipelines.record.exchange import Asked
+from pipelines.record.limits import DOM_CHARACTERS, PAGE_REQUESTS, PAGE_WINDOWS, TITLE_CHARACTERS
 from pipelines.record.page_traffic import Traffic
 from storage.settings import Settings
 
@@ -51,14 +53,16 @@ _SCROLL: Final = """async ([steps, pause]) => {
 _READ: Final = """textMax => {
   const body = document.body, kind = document.doctype;
   const seen = 'img,video,audio,canvas,svg,iframe,object,embed';
+  const html = (kind ? new XMLSerializer().serializeToString(kind) : '') + document.documentElement.outerHTML;
   return {
-    html: (kind ? new XMLSerializer().serializeToString(kind) : '') + document.documentElement.outerHTML,
-    title: document.title,
+    html: html.slice(0, DOM_MAX),
+    cut: html.length > DOM_MAX,
+    title: document.title.slice(0, TITLE_MAX),
     text: body ? body.innerText.slice(0, textMax) : '',
     empty: !body || !(body.innerText.trim() || body.querySelector(seen)),
     agent: navigator.userAgent,
   };
-}"""
+}""".replace("DOM_MAX", str(DOM_CHARACTERS)).replace("TITLE_MAX", str(TITLE_CHARACTERS))
 _HEIGHT: Final = "() => Math.max(document.documentElement.scrollHeight, document.body?.scrollHeight || 0)"
 
 
@@ -99,6 +103,9 @@ class Visit:
         log = self._tap.assembler
         self._traffic = Traffic(self._page, lambda: log.awaited, lambda: log.under_way)
         self.seen = Seen(asked=self._traffic.asked, answered=self._traffic.answered)
+        self._windows = 0
+        self._closing: set[asyncio.Future[None]] = set()
+        self._context.on("page", self._opened)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
 
     async def run(self, url: str) -> None:
@@ -144,6 +151,8 @@ class Visit:
         found = await self._page.evaluate(_READ, TEXT_MAX)
         self.seen.html, self.seen.title, self.seen.text = found["html"], found["title"], found["text"]
         self.seen.empty, self.seen.agent = bool(found["empty"]), found["agent"]
+        if found["cut"]:
+            self._note("budget-spent", f"dom.html was cut at {DOM_CHARACTERS} characters")
 
     async def _try(self, step: str, work: Coroutine[Any, Any, None], deadline: float, code: str) -> bool:
         """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error."""
@@ -170,18 +179,38 @@ class Visit:
 
     async def _watch(self) -> None:
         """Report progress, and cut the network off once the bytes allowed are spent, or cannot be kept."""
-        allowed, told = self._settings.page_max_bytes, 0
+        told = 0
         while not self._traffic.stopped:
             await asyncio.sleep(_TICK_SECONDS)
             received = self._tap.assembler.received
             if received != told:
                 told = received
                 self._say(self._step, received)
-            if received > allowed:
-                self._note("budget-spent", f"the page received more than {allowed} bytes")
-            self._traffic.stopped = received > allowed or self._tap.failure is not None
+            spent = self._spent()
+            if spent:
+                self._note("budget-spent", f"the page {spent}")
+            self._traffic.stopped = bool(spent) or self._tap.failure is not None
         with suppress(PlaywrightError):
             await self._context.set_offline(True)
 
+    def _spent(self) -> str:
+        """What the page has used up, if anything."""
+        assembler, allowed = self._tap.assembler, self._settings.page_max_bytes
+        if assembler.received > allowed:
+            return f"received more than {allowed} bytes"
+        if assembler.requests > PAGE_REQUESTS:
+            return f"made more than {PAGE_REQUESTS} requests"
+        return f"opened more than {PAGE_WINDOWS} windows" if self._windows > PAGE_WINDOWS else ""
+
+    def _opened(self, window: Page) -> None:
+        self._windows += 1
+        if self._windows > PAGE_WINDOWS:
+            self._closing.add(asyncio.ensure_future(_close(window)))
+
     def _note(self, code: str, detail: str) -> None:
         self.seen.reasons.append(Reason(code, detail))
+
+
+async def _close(window: Page) -> None:
+    with suppress(PlaywrightError):
+        await window.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import re
 import sys
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +18,11 @@ from yt_dlp.networking.exceptions import RequestError
 
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.heads import Head, is_response, parse_head
-from pipelines.record.spool import BodySpool, note_of
+from pipelines.record.limits import HEAD_BYTES
+from pipelines.record.spool import BodySpool, append, write_note
 from pipelines.record.ytdlp_wire import CLIENT
 
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
-_HEAD_MAX: Final = 1 << 18
-_MEMORY: Final = 1 << 16
-"""Bytes of a body that travel to the parent in its event; a larger one by the name of its file."""
 
 
 class TooLargeError(RequestError):  # type: ignore[misc]  # yt-dlp has no types
@@ -70,8 +69,10 @@ class Recording:
     def __init__(self, recorder: Recorder, origin: str, network: Network) -> None:
         self._recorder, self._origin, self._network = recorder, origin, network
         self._started = datetime.now(UTC)
+        self._note = recorder.spool / f"{uuid.uuid4().hex}.note"
         self._request = bytearray()
         self._early = bytearray()
+        self._heads = 0
         self._response_head = b""
         self._head = Head(0, ())
         self._spool: BodySpool | None = None
@@ -82,7 +83,10 @@ class Recording:
 
     def sent(self, data: bytes | memoryview) -> None:
         """Bytes that went out."""
+        begun = bool(self._request)
         self._request += data
+        if not begun:
+            self._write_note()
 
     def received(self, data: memoryview) -> None:
         """Bytes that came in. Raises TooLargeError, OSError when they cannot be kept, SystemExit."""
@@ -93,7 +97,8 @@ class Recording:
         try:
             if self._spool is None:
                 self._early += data
-                self._find_head()
+                self._heads += len(data)
+                self._find_head(data)
             else:
                 self._spool.write(data)
                 self._recorder.take(len(data))
@@ -115,7 +120,7 @@ class Recording:
             return
         self._over = True
         self._recorder.under_way.remove(self)
-        head, _, body = bytes(self._request).partition(b"\r\n\r\n")
+        head, body = self._sent()
         method, url = self._asked()
         self._recorder.give(
             Exchange(
@@ -123,14 +128,20 @@ class Recording:
                 url=url,
                 method=method,
                 started=self._started,
-                request_head=head + b"\r\n\r\n" if head else b"",
+                request_head=head,
                 request_body=Body(len(body), data=body) if body else None,
                 response_head=self._response_head,
                 response_body=self._body(method),
                 network=self._network,
                 error=self._error or ("" if self._spool else "the connection ended without an answer"),
+                note=self._note if self._request else None,
             )
         )
+
+    def _sent(self) -> tuple[bytes, bytes]:
+        """Head and body."""
+        head, end, body = bytes(self._request).partition(b"\r\n\r\n")
+        return head + end, body
 
     def _asked(self) -> tuple[str, str]:
         """Method and URL."""
@@ -139,7 +150,7 @@ class Recording:
         target = rest.rpartition(" ")[0]
         return method, target if "://" in target.partition("?")[0] else self._origin + target
 
-    def _find_head(self) -> None:
+    def _find_head(self, data: memoryview) -> None:
         while match := _HEAD_END.search(self._early):
             head = bytes(self._early[: match.end()])
             if not is_response(head):
@@ -150,25 +161,33 @@ class Recording:
                 self._response_head, self._head = head, parsed
                 self._begin_body(head)
                 return
-        if len(self._early) > _HEAD_MAX:
+        append(self._note.with_suffix(".head"), data)
+        if self._heads > HEAD_BYTES:
             raise http.client.LineTooLong("response head")
 
     def _begin_body(self, head: bytes) -> None:
+        method = self._write_note()
+        self._spool = BodySpool(self._note.with_suffix(".body"), head, content=True)
+        if self._early:
+            self._spool.write(self._early)
+        self._early.clear()
+        announced = self._head.length if self._head.has_body(method) else None
+        self._recorder.take(self._spool.size, announced or 0)
+
+    def _write_note(self) -> str:
+        """Note what is known by now; gives the method."""
         method, url = self._asked()
-        note = note_of(
+        write_note(
+            self._note,
             client=CLIENT,
             url=url,
             method=method,
             started=self._started,
-            request_head=bytes(self._request),
-            response_head=head,
+            request_head=self._sent()[0],
+            response_head=self._response_head,
             ip=self._network.ip,
         )
-        self._spool = BodySpool(self._recorder.spool, head, content=True, note=note, memory=_MEMORY)
-        self._spool.write(self._early)
-        self._early.clear()
-        announced = self._head.length if self._head.has_body(method) else None
-        self._recorder.take(self._spool.size, announced or 0)
+        return method
 
     def _body(self, method: str) -> Body:
         spool, length = self._spool, self._head.length

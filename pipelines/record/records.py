@@ -53,6 +53,7 @@ class RecordFile:
         self._index = index_path(path).open("wb", buffering=0)
         for line in held:
             self._enter(line)
+        self._held = {ref.id: ref for ref in self.records}
         if not held:
             flat = {name: _one_line(value) for name, value in warcinfo.items()}
             record = self._writer.create_warcinfo_record(path.name, flat)
@@ -70,13 +71,19 @@ class RecordFile:
         level: int,
         headers: Headers = (),
         facts: Mapping[str, Any] | None = None,
+        record_id: str = "",
     ) -> RecordRef:
         """Write one record with `head` and `body` as its block; `facts` go to its index line.
 
-        Raises OSError, and leaves nothing then.
+        One that a process wrote under this id before it died is not written again. Raises OSError, and
+        leaves nothing then.
         """
+        if record_id in self._held:
+            return self._held[record_id]
         date = datetime_to_iso_date(moment.astimezone(UTC).replace(tzinfo=None), use_micros=True)
         first = {"WARC-Type": kind, "WARC-Date": date, "WARC-Warcinfo-ID": self.records[0].id}
+        if record_id:
+            first["WARC-Record-ID"] = record_id
         record = self._writer.create_warc_record(
             quote(uri, safe=string.punctuation),  # it cannot break its header line
             kind,

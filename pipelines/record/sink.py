@@ -15,7 +15,7 @@ import re
 import ssl
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ from evidence.digests import Digests
 from pipelines.record.exchange import Body, BodyState, Exchange
 from pipelines.record.heads import is_response, parse_head
 from pipelines.record.records import Headers, RecordFile, RecordRef
-from pipelines.record.spool import BodySpool, SpooledBody, remove_spooled
+from pipelines.record.spool import BodySpool, SpooledBody, remove_spooled, salvage
 from pipelines.record.warcfile import STORED, TEXT
 
 __all__ = ["RecordRef", "WarcSink"]
@@ -58,11 +58,9 @@ class WarcSink:
         """Every record so far, in the file's order."""
         return self._file.records
 
-    def spool(
-        self, head: bytes, *, content: bool = False, note: Mapping[str, Any] | None = None
-    ) -> BodySpool:
+    def spool(self, head: bytes, *, path: Path | None = None, content: bool = False) -> BodySpool:
         """A place for a body that arrives under `head`; hand its closed form to `write_exchange`."""
-        return BodySpool(self.spool_folder, head, content=content, note=note)
+        return BodySpool(path or self.spool_folder / f"{uuid.uuid4().hex}.body", head, content=content)
 
     def write_exchange(self, exchange: Exchange) -> tuple[RecordRef | None, RecordRef | None]:
         """Write response, request and network facts; gives (request, response), None where there was none.
@@ -78,11 +76,21 @@ class WarcSink:
                 record = self._write_frames(exchange, exchange.frames, beside)
                 facts["frames"] = {**_body_facts(exchange.frames), "record": record.id}
             text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-            self._write_beside(exchange, beside, "application/json", text)
-        for body in (exchange.response_body, exchange.request_body, exchange.frames):
-            if body is not None and body.path is not None:
-                remove_spooled(body.path)
+            self._write_beside(exchange, beside, "application/json", text, _id(exchange, "facts"))
+        bodies = filter(None, (exchange.response_body, exchange.request_body, exchange.frames))
+        for path in filter(None, (*(body.path for body in bodies), exchange.note)):
+            remove_spooled(path)
         return request, response
+
+    def salvage(self, folder: Path) -> Iterator[Exchange]:
+        """Write what a killed process left in the spool `folder`; gives what was not in the WARC yet. Raises OSError."""
+        written = {record.id for record in self.records}
+        for exchange in salvage(folder) if folder.exists() else ():
+            if _id(exchange, "facts") not in written:
+                self.write_exchange(exchange)
+                yield exchange
+            elif exchange.note is not None:  # killed before it could tidy up
+                remove_spooled(exchange.note)
 
     def write_resource(self, name: str, content_type: str, data: bytes | Path) -> RecordRef:
         """A file of ours, as `urn:akashi:<capture>:<name>`. Raises OSError."""
@@ -112,6 +120,7 @@ class WarcSink:
                     moment=exchange.started,
                     level=STORED,
                     facts={"client": exchange.client},
+                    record_id=_id(exchange, "resource"),
                 )
             return None
         headers = [("WARC-Protocol", stated) for stated in (network.protocol, network.tls) if stated]
@@ -142,6 +151,7 @@ class WarcSink:
             level=STORED if body.size and (encoded or not _TEXT_TYPE.match(parsed.mime)) else TEXT,
             headers=headers,
             facts=facts,
+            record_id=_id(exchange, kind),
         )
 
     def _write_frames(self, exchange: Exchange, frames: Body, beside: Headers) -> RecordRef:
@@ -173,13 +183,16 @@ class WarcSink:
             self._chains[key] = ref.id
         return self._chains[key]
 
-    def _write_beside(self, exchange: Exchange, beside: Headers, content_type: str, text: str) -> RecordRef:
+    def _write_beside(
+        self, exchange: Exchange, beside: Headers, content_type: str, text: str, record_id: str = ""
+    ) -> RecordRef:
         return self._file.write(
             *("metadata", exchange.url, content_type, text.encode("ascii"), Body(0)),
             moment=exchange.started,
             level=TEXT,
             headers=beside,
             facts={"client": exchange.client},
+            record_id=record_id,
         )
 
 
@@ -188,6 +201,11 @@ def _truncated(body: Body) -> list[tuple[str, str]]:
         return []
     word = body.why.partition(":")[0]
     return [("WARC-Truncated", word if word in _TRUNCATIONS else "unspecified")]
+
+
+def _id(exchange: Exchange, part: str) -> str:
+    """Of a record of an exchange with a note: the same in every process, so that nothing is written twice."""
+    return f"<urn:uuid:{uuid.uuid5(uuid.UUID(exchange.note.stem), part)}>" if exchange.note else ""
 
 
 def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:

@@ -1,10 +1,15 @@
-"""Where a body rests while it arrives: 1 MiB in memory, then a named file that survives a kill.
+"""Where an exchange rests while it arrives: in named files, written through, that survive a kill.
 
-    <folder>/<32 hex>.body     the payload's bytes so far, as received
-    <folder>/<32 hex>.json     the note of its exchange: {client, url, method, started, request_head,
-                               response_head, ip}, heads in Latin-1; what `salvage` reads after kill -9
+    <folder>/<32 hex>.note     a JSON line each time that more is known of it, the last whole one counts:
+                               {client, url, method, started, request_head, response_head, ip}, heads in Latin-1
+    <folder>/<32 hex>.head     what came of the answer's head so far
+    <folder>/<32 hex>.body     the answer's payload so far, as received
+    <folder>/<32 hex>.sent     the request's payload so far
+    <folder>/<32 hex>.frames   what crossed the WebSocket that it opened (pipelines/record/websocket.py)
 
-Every digest that the WARC needs is taken while the bytes pass, so no body is read again to be hashed.
+Every piece goes to its file as it comes: what a killed process loses is the one piece in its hands, and
+the page cache outlives it. `salvage` reads the files after that. The digests that the WARC needs are taken
+from the same piece while it is in the processor's cache, so no body is read again to be hashed.
 """
 
 from __future__ import annotations
@@ -14,21 +19,21 @@ import hashlib
 import json
 import os
 import stat
-import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from pipelines.record.decoding import ContentDecoder, UndecodableError
+from pipelines.record.decoding import ContentDecoder, Dechunker, UndecodableError
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
-from pipelines.record.heads import parse_head
+from pipelines.record.heads import Head, parse_head
+from pipelines.record.limits import CONTENT_BYTES
 
-MEMORY: Final = 1 << 20
-"""Bytes of one body that are held in memory before it goes to its file."""
-_BATCH: Final = 1 << 18
-"""Bytes gathered before they are hashed and written: sockets give 16 KiB at a time."""
+_READ: Final = 1 << 18
 _NOTE_MAX: Final = 4 << 20
 _KILLED: Final = "disconnect: the recording process was killed"
 
@@ -49,73 +54,54 @@ class SpooledBody(Body):
 class BodySpool:
     """Takes one body as it arrives: `write` each piece, then `close` it."""
 
-    def __init__(
-        self,
-        folder: Path,
-        head: bytes,
-        *,
-        content: bool = False,
-        note: Mapping[str, Any] | None = None,
-        memory: int = MEMORY,
-    ) -> None:
-        """Spool into `folder`; `content` also digests the decoded body; `note` lies beside the file."""
-        self._folder, self._head, self._note, self._memory = folder, head, note, memory
-        self._payload = hashlib.sha256()
-        self._block = hashlib.sha256(head)
-        self._content = hashlib.sha256()
-        self._content_size = 0
-        self._batch = memoryview(bytearray(_BATCH))
-        self._filled = 0
-        self._held = bytearray()
+    def __init__(self, path: Path, head: bytes, *, content: bool = False) -> None:
+        """Spool to `path`, made with the first byte; `content` also digests the decoded body."""
+        self.path, self.size = path, 0
+        self._head, self._parsed = head, parse_head(head)
+        self._payload, self._block = hashlib.sha256(), hashlib.sha256(head)
+        self._content, self._content_size = hashlib.sha256(), 0
         self._file: BinaryIO | None = None
-        self._path: Path | None = None
-        self._written = 0
-        self._parsed = parse_head(head)
+        self._chunks = Dechunker() if self._parsed.chunked else None
+        self._coded = bool(self._parsed.encodings)
         self._decoder: ContentDecoder | None = None
-        if content or self._parsed.chunked:
-            try:
-                self._decoder = ContentDecoder(self._parsed)
-            except UndecodableError:
-                self._decoder = None
-
-    @property
-    def size(self) -> int:
-        """Bytes taken so far."""
-        return self._written + self._filled
+        if content:
+            with suppress(UndecodableError):
+                self._decoder = ContentDecoder(self._parsed, framing=False)
 
     @property
     def complete(self) -> bool:
         """Whether the head's framing says that the body is whole; False where only the close can tell."""
         if self._parsed.chunked:
-            self._flush()
-            return bool(self._decoder and self._decoder.chunks and self._decoder.chunks.ended)
+            return bool(self._chunks and self._chunks.ended)
         return self._parsed.length is not None and self.size >= self._parsed.length
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Raises OSError when the disk is full."""
         view = memoryview(chunk)
-        while view:
-            piece = view[: _BATCH - self._filled]
-            self._batch[self._filled : self._filled + len(piece)] = piece
-            self._filled += len(piece)
-            view = view[len(piece) :]
-            if self._filled == _BATCH:
-                self._flush()
+        if view and self._file is None:
+            self._file = self.path.open("xb", buffering=0)
+        while view and self._file is not None:
+            view = view[self._file.write(view) :]
+        self._payload.update(chunk)
+        self._block.update(chunk)
+        self.size += len(chunk)
+        if self._chunks or self._coded:
+            self._take(bytes(chunk))
 
     def close(self, state: BodyState = BodyState.AS_RECEIVED, why: str = "") -> SpooledBody:
         """The body at rest; `why` is required for every state but as-received."""
-        self._flush()
         if self._file is not None:
             self._file.close()
         payload, content, content_size = self._payload.hexdigest(), "", 0
-        if self._decoder is not None and self._decoder.identity:
-            content, content_size = payload, self._written
-        elif self._decoder is not None:
-            content, content_size = self._content.hexdigest(), self._content_size
+        if self._decoder is not None:
+            own = self._chunks or self._coded
+            content, content_size = (
+                (self._content.hexdigest(), self._content_size) if own else (payload, self.size)
+            )
         return SpooledBody(
-            size=self._written,
-            data=None if self._path else bytes(self._held),
-            path=self._path,
+            size=self.size,
+            data=None if self._file else b"",
+            path=self.path if self._file else None,
             state=state,
             why=why,
             head=self._head,
@@ -125,34 +111,35 @@ class BodySpool:
             content_size=content_size,
         )
 
-    def _flush(self) -> None:
-        batch, self._filled = self._batch[: self._filled], 0
-        self._payload.update(batch)
-        self._block.update(batch)
-        if self._decoder is not None and not self._decoder.identity:
-            self._decode(self._decoder, bytes(batch))
-        self._written += len(batch)
-        if self._file is None and self._written > self._memory:
-            self._path = self._folder / f"{uuid.uuid4().hex}.body"
-            self._path.with_suffix(".json").write_text(json.dumps(self._note), "utf-8")
-            self._file = self._path.open("xb", buffering=0)
-            self._file.write(self._held)
-            self._held.clear()
-        if self._file is None:
-            self._held += batch
-        else:
-            self._file.write(batch)
-
-    def _decode(self, decoder: ContentDecoder, data: bytes) -> None:
+    def _take(self, data: bytes) -> None:
+        """Follow the framing, and the content within it as far as it is wanted and can be decoded."""
         try:
-            for piece in decoder.feed(data):
+            for framed in self._chunks.feed(data) if self._chunks else (data,):
+                self._digest(framed)
+        except UndecodableError:
+            self._chunks = self._decoder = None
+            self._coded = False
+
+    def _digest(self, framed: bytes) -> None:
+        try:
+            for piece in self._decoder.feed(framed) if self._decoder else ():
                 self._content.update(piece)
                 self._content_size += len(piece)
+                if self._coded and self._content_size > CONTENT_BYTES:
+                    self._decoder = None  # a decompression bomb
+                    return
         except UndecodableError:
             self._decoder = None
 
 
-def note_of(
+def append(path: Path, data: bytes | bytearray | memoryview) -> None:
+    """Add to a file of the spool. Raises OSError."""
+    with path.open("ab", buffering=0) as stream:
+        stream.write(data)
+
+
+def write_note(
+    path: Path,
     *,
     client: str,
     url: str,
@@ -161,9 +148,9 @@ def note_of(
     request_head: bytes,
     response_head: bytes,
     ip: str,
-) -> dict[str, Any]:
-    """The note that lets `salvage` file a body whose process was killed."""
-    return {
+) -> None:
+    """Note at `path` what is known of an exchange under way, for `salvage`. Raises OSError."""
+    facts = {
         "client": client,
         "url": url,
         "method": method,
@@ -172,38 +159,64 @@ def note_of(
         "response_head": response_head.decode("latin-1"),
         "ip": ip,
     }
+    append(path, json.dumps(facts).encode("ascii") + b"\n")
 
 
 def salvage(folder: Path) -> Iterator[Exchange]:
-    """The exchanges whose bodies were left in `folder` by a process that was killed, each cut short.
+    """The exchanges that a process left in `folder` when it was killed, each cut short unless all of it is there.
 
     What has no note that can be read is left where it is. Raises OSError.
     """
-    for path in sorted(folder.glob("*.body")):
-        size = path.stat(follow_symlinks=False).st_size
-        if size == 0 or not path.with_suffix(".json").exists():
-            continue
-        with open_spooled(path.with_suffix(".json")) as stream:
-            text = stream.read(_NOTE_MAX)
+    for path in sorted(folder.glob("*.note")):
+        with open_spooled(path) as stream:
+            lines = stream.read(_NOTE_MAX).split(b"\n")[:-1]  # what follows the last line end is torn
         try:
-            note = json.loads(text)
-            body = Body(size, path=path, state=BodyState.TRUNCATED, why=_KILLED)
-            frames = "frames" in note  # of a WebSocket, which has no body
+            note = json.loads(lines[-1])
+            method, head = note["method"], note["response_head"].encode("latin-1")
+            frames = _left(path.with_suffix(".frames"))  # of a WebSocket, which has no body
             exchange = Exchange(
                 client=note["client"],
                 url=note["url"],
-                method=note["method"],
+                method=method,
                 started=datetime.fromisoformat(note["started"]),
                 request_head=note["request_head"].encode("latin-1"),
-                response_head=note["response_head"].encode("latin-1"),
-                response_body=Body(0) if frames else body,
-                frames=body if frames else None,
+                response_head=head,
+                response_body=_left(path.with_suffix(".body" if head else ".head")),
+                request_body=_left(path.with_suffix(".sent")),
+                frames=replace(frames, state=BodyState.TRUNCATED, why=_KILLED) if frames.size else None,
                 network=Network(ip=note["ip"]),
-                error=_KILLED,
+                note=path,
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, IndexError):
             continue
+        body = exchange.response_body
+        if exchange.frames is not None:
+            exchange = replace(exchange, error=_KILLED)
+        elif not (head and _is_whole(parse_head(head), method, body)):
+            body = replace(body, state=BodyState.TRUNCATED if body.size else BodyState.ABSENT, why=_KILLED)
+            exchange = replace(exchange, response_body=body, error=_KILLED)
         yield exchange
+
+
+def _left(path: Path) -> Body:
+    try:
+        return Body(path.stat(follow_symlinks=False).st_size, path=path)
+    except FileNotFoundError:
+        return Body(0, data=b"")
+
+
+def _is_whole(head: Head, method: str, body: Body) -> bool:
+    """Whether the head's framing says that the body is all that was to come."""
+    if not head.has_body(method) or not head.chunked:
+        return not head.has_body(method) or head.length == body.size
+    chunks = Dechunker()
+    try:
+        with open_spooled(body.path) if body.path else BytesIO() as stream:
+            while data := stream.read(_READ):
+                deque(chunks.feed(data), maxlen=0)
+    except UndecodableError:
+        return False
+    return chunks.ended
 
 
 def open_spooled(path: Path) -> BinaryIO:
@@ -217,6 +230,6 @@ def open_spooled(path: Path) -> BinaryIO:
 
 
 def remove_spooled(path: Path) -> None:
-    """Remove a spool file and its note."""
-    path.with_suffix(".json").unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
+    """Remove every file of an exchange, given one of them. The note goes last: it names the others."""
+    for suffix in (".head", ".body", ".sent", ".frames", ".note"):
+        path.with_suffix(suffix).unlink(missing_ok=True)

@@ -23,6 +23,8 @@ class Gathered:
         """Bytes that the page received."""
         self.awaited = 0
         """Of these, all but media and event streams: while it grows, a page is not quiet."""
+        self.requests = 0
+        """Begun so far, each redirect counted."""
         self.unsent: list[tuple[str, str]] = []
         """(URL, network error) of requests that failed before anything crossed a socket."""
         self.cached: Counter[Asked] = Counter()

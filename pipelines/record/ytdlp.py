@@ -27,18 +27,20 @@ from evidence.reasons import Reason
 from pipelines.child_python import python_argv
 from pipelines.children import ChildResult, Limits, make_workdir, run_child
 from pipelines.guard import Tunnel
-from pipelines.record.exchange import Exchange, Missing
+from pipelines.record.exchange import Body, Exchange, Missing
 from pipelines.record.index import read_index
-from pipelines.record.media import media_type, tie
+from pipelines.record.limits import VIDEO_MEMORY
+from pipelines.record.media import digest_of, media_type, tie
 from pipelines.record.sink import WarcSink
-from pipelines.record.spool import salvage
+from pipelines.record.spool import SpooledBody
 from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
 from storage.settings import Settings
 
 _FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
-_MEMORY: Final = 2 << 30
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
+_LARGE: Final = 16 << 20
+"""Bytes of a body that waits for its file before it is written: should it be the file, it takes its place."""
 _RESOURCE: Final = re.compile(r"(?:info(?:-[0-9]+)?|yt-dlp-options)\.json|yt-dlp\.log")
 
 Progress = Callable[[str, int, int], None]
@@ -109,7 +111,7 @@ async def record_video(
             limits=Limits(
                 cpu_s=int(settings.timeout) + 60,
                 file_bytes=settings.max_bytes + _FILE_SLACK,
-                memory_bytes=_MEMORY,
+                memory_bytes=VIDEO_MEMORY,
             ),
             timeout=settings.timeout,
             on_line=inbox.line,
@@ -157,6 +159,9 @@ class _Inbox:
         self._written: list[Future[None]] = []
         self._responses: dict[int, str] = {}
         """Record ids of the answers by the exchange's number."""
+        self._large: list[tuple[int, Exchange]] = []
+        self._digests: dict[str, str] = {}
+        """SHA-256 of media files that were compared already."""
         self._files: list[dict[str, Any]] = []
         self._video = VideoRecord()
         self._broken = False
@@ -180,13 +185,16 @@ class _Inbox:
                 self._on_progress(event["text"], event["done"], event["total"])
             case "exchange":
                 exchange = decode_exchange(event["exchange"], self._workdir / "spool")
-                self._written.append(self._writer.submit(self._write, event["number"], exchange))
+                if exchange.response_body.size < _LARGE:
+                    self._written.append(self._writer.submit(self._write, event["number"], exchange))
+                else:
+                    self._large.append((event["number"], exchange))
             case "resource":
                 name, data = _known(_RESOURCE, event["name"]), event["text"].encode("utf-8", "replace")
                 self._written.append(self._writer.submit(self._keep, name, data))
             case "file":
-                _known(_FILE, event["name"])
                 self._files.append(event)
+                self._settle(_known(_FILE, event["name"]))
             case "missing":
                 self._video.missing.append(Missing(event["url"], event["why"], CLIENT))
             case "reason":
@@ -197,15 +205,41 @@ class _Inbox:
 
     def finish(self) -> VideoRecord:
         """Wait for the sink, then settle leftovers and files. Raises OSError."""
+        self._settle("")
         self._writer.shutdown()
         for written in self._written:
             written.result()
-        for exchange in salvage(self._workdir / "spool"):
-            self._sink.write_exchange(exchange)
-            self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
+        for exchange in self._sink.salvage(self._workdir / "spool"):
+            if exchange.error:
+                self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
         lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
         self._video.files += [self._file(event, lines) for event in self._files]
         return self._video
+
+    def _settle(self, name: str) -> None:
+        """Have the large bodies written, of which one may be the file of that name."""
+        large, self._large = self._large, []
+        for number, exchange in large:
+            if name:
+                self._written.append(self._writer.submit(self._compare, name, exchange.response_body))
+            self._written.append(self._writer.submit(self._write, number, exchange))
+
+    def _compare(self, name: str, body: Body) -> None:
+        """Let a body be the media file if it is equal: then the bytes lie on the disk once, and once in the WARC."""
+        path = self._workdir / "files" / name
+        if not isinstance(body, SpooledBody) or path.stat(follow_symlinks=False).st_size != body.size:
+            return
+        self._digests[name] = digest_of(path)
+        if body.path is None or not self._digests[name] == body.content_sha256 == body.payload_sha256:
+            return
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        spool, files = (os.open(folder, flags) for folder in (body.path.parent, path.parent))
+        try:  # the child's own two folders, and never through a link
+            os.link(body.path.name, "same", src_dir_fd=spool, dst_dir_fd=files, follow_symlinks=False)
+            os.rename("same", name, src_dir_fd=files, dst_dir_fd=files)
+        finally:
+            os.close(spool)
+            os.close(files)
 
     def _write(self, number: int, exchange: Exchange) -> None:
         _, response = self._sink.write_exchange(exchange)
@@ -220,7 +254,7 @@ class _Inbox:
         path = self._workdir / "files" / event["name"]
         first, end = event["exchanges"]
         answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
-        tied = tie(path, self._sink.path, answers)
+        tied = tie(path, self._sink.path, answers, self._digests.get(path.name, ""))
         kind, records = media_type(path), tied.records
         role = "original" if tied.ranges else "assembled"
         how = f"{event['how']}, {len(records)} recorded answers"

@@ -16,6 +16,7 @@ from pipelines.record.ytdlp_taps import NotRecordedError
 
 _TYPES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (TooLargeError, "video-too-large"),
+    (MemoryError, "video-too-large"),
     (NotRecordedError, "video-not-recorded"),
     (HTTPError, "video-refused"),
     (GeoRestrictedError, "video-refused"),

@@ -32,7 +32,7 @@ _HINTS: Final = 6
 _TEXT_MAX: Final = 4 << 20
 """Characters of one resource: a line to the parent has its limit."""
 _PROGRESS_SECONDS: Final = 0.25
-_DOWNLOAD_ERRORS: Final = (YoutubeDLError, NotRecordedError, OSError)
+_DOWNLOAD_ERRORS: Final = (YoutubeDLError, NotRecordedError, OSError, MemoryError)
 _LOG_MAX: Final = 1 << 20
 _FACTS: Final = (
     "id", "title", "description", "uploader", "uploader_id", "uploader_url", "channel", "channel_id",

@@ -3,6 +3,7 @@
     {"event":"exchange","number":4,"exchange":{"client":"yt-dlp","url":"https://…","method":"GET",
      "started":"…+00:00","layer":"h1-bytes","error":"","request_head":"<base64>","response_head":"<base64>",
      "network":{"ip":"93.184.215.14","port":443,"chain":["<base64 of DER>",…],…},"request_body":null,
+     "note":"<32 hex>.note",
      "response_body":{"size":5,"data":"aGVsbG8=","path":null,"state":"as-received","block_sha256":"…",…}}}
 
 The names are those of pipelines/record/exchange.py and of `SpooledBody`. The child is where fetched bytes
@@ -24,7 +25,7 @@ from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.spool import SpooledBody
 
 CLIENT: Final = "yt-dlp"
-_NAME: Final = re.compile(r"[0-9a-f]{32}\.body")
+_NAME: Final = re.compile(r"[0-9a-f]{32}\.(?:body|note)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def decode_exchange(facts: dict[str, Any], spool: Path) -> Exchange:
         "response_head": base64.b64decode(facts["response_head"]),
         "request_body": _body(facts["request_body"], spool) if facts["request_body"] else None,
         "response_body": _body(facts["response_body"], spool),
+        "note": _path(facts["note"], spool),
         "layer": Layer(facts["layer"]),
         "network": Network(**{**network, "chain": chain, "dns": tuple(network["dns"])}),
     }
@@ -72,17 +74,21 @@ def decode_exchange(facts: dict[str, Any], spool: Path) -> Exchange:
 
 
 def _body(facts: dict[str, Any], spool: Path) -> Body:
-    name, data = facts["path"], facts["data"]
-    if name is not None and not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no spool file")
+    data = facts["data"]
     known = {
-        "path": spool / name if name else None,
+        "path": _path(facts["path"], spool),
         "data": None if data is None else base64.b64decode(data),
         "state": BodyState(facts["state"]),
     }
     if "head" not in facts:
         return Body(**{**facts, **known})
     return SpooledBody(**{**facts, **known, "head": base64.b64decode(facts["head"])})
+
+
+def _path(name: str | None, spool: Path) -> Path | None:
+    if name is not None and not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no spool file")
+    return spool / name if name else None
 
 
 def _plain(value: object) -> Any:

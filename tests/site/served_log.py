@@ -156,6 +156,11 @@ class ServedLog:
                 raise TimeoutError(f"still being served: {exchange.method} {exchange.url}")
         return exchanges
 
+    def asked(self, path: str, mark: int = 0) -> bool:
+        """Whether a path that begins so was asked for since then, answered or not."""
+        with self._lock:
+            return any(exchange.target.startswith(path) for exchange in self._exchanges[mark:])
+
     def find(self, path: str, *, since: int = 0) -> list[ServedExchange]:
         """Exchanges for exactly this path, whatever the query."""
         return [e for e in self.since(since) if e.target.partition("?")[0] == path]

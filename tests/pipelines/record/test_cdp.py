@@ -6,6 +6,7 @@ from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastwarc.warc import ArchiveIterator as FastIterator
@@ -119,7 +120,7 @@ class Told:
         self.exchanges: list[Exchange] = []
         self.asked: list[tuple[str, Any]] = []
         self.assembler = CdpAssembler(
-            spool=lambda head, note: BodySpool(folder, head, note=note),
+            spool=lambda head, path=None: BodySpool(path or folder / f"{uuid4().hex}.body", head),
             emit=self.exchanges.append,
             peer=lambda _: None,
         )
@@ -185,7 +186,7 @@ def test_a_script_whose_head_is_never_told_keeps_its_body_and_says_so(told):
     told.asked[-1][1]({"result": {"body": "abc", "base64Encoded": False}})
     told.assembler.close("the visit was over")
     (exchange,) = told.exchanges
-    assert (exchange.response_head, exchange.response_body.data) == (b"", b"abc")
+    assert (exchange.response_head, exchange.response_body.path.read_bytes()) == (b"", b"abc")
     assert "no head" in told.assembler.untold[0][1]
 
 
@@ -195,7 +196,7 @@ def test_what_was_under_way_at_the_end_is_cut_short_and_handed_on(told):
     told.of("dataReceived", dataLength=2, data="Y2Q=")
     told.assembler.close("time: the time allowed was over")
     (exchange,) = told.exchanges
-    assert exchange.response_body.data == b"abcd"
+    assert exchange.response_body.path.read_bytes() == b"abcd"
     assert exchange.response_body.state is BodyState.TRUNCATED
     assert exchange.response_body.why == "time: the time allowed was over"
 

@@ -7,13 +7,15 @@ import gzip
 import json
 import os
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import BodyState, Exchange, Layer
+from pipelines.record.exchange import Body, BodyState, Exchange, Layer
 from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
@@ -30,7 +32,9 @@ def a_peer(port: int) -> Connection | None:
 
 def an_assembler(folder: Path, found: list[Exchange]) -> Assembler:
     return Assembler(
-        spool=lambda head, note=None: BodySpool(folder, head, note=note), emit=found.append, peer=a_peer
+        spool=lambda head, path=None: BodySpool(path or folder / f"{uuid4().hex}.body", head),
+        emit=found.append,
+        peer=a_peer,
     )
 
 
@@ -91,8 +95,10 @@ class Log:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Log:
-    return Log(tmp_path)
+def log(tmp_path: Path) -> Iterator[Log]:
+    made = Log(tmp_path)
+    yield made
+    made.assembler.close("the test is over")
 
 
 def read(name: str, folder: Path) -> Log:
@@ -104,8 +110,13 @@ def read(name: str, folder: Path) -> Log:
     return log
 
 
+def bytes_of(body: Body | None) -> bytes:
+    assert body is not None
+    return body.path.read_bytes() if body.path else body.data or b""
+
+
 def body(exchange: Exchange) -> bytes:
-    return exchange.response_body.data or b""
+    return bytes_of(exchange.response_body)
 
 
 # Real logs ------------------------------------------------------------------------------------
@@ -121,7 +132,7 @@ def test_a_real_http1_log_gives_every_exchange_with_the_bytes_of_its_heads(tmp_p
     post = found["POST", "/post?x=1"]
     assert post.request_head.startswith(b"POST /post?x=1 HTTP/1.1\r\nHost: site.test:9444\r\n")
     assert post.request_body is not None
-    assert post.request_body.data == "hello=あ".encode()
+    assert bytes_of(post.request_body) == "hello=あ".encode()
     redirect = found["GET", "/redir"]
     assert redirect.response_head.startswith(b"HTTP/1.1 302 Found\r\nlocation: /final\r\n")
     assert body(redirect) == b"moved body"
@@ -152,7 +163,7 @@ def test_a_real_http2_log_gives_rendered_heads_and_the_bytes_of_the_bodies(tmp_p
     assert body(page).startswith(b"<title>t</title>")
     assert page.layer is Layer.H2_RENDERED
     assert found["POST", "/post?x=1"].request_body is not None
-    assert found["POST", "/post?x=1"].request_body.data == "hello=あ".encode()
+    assert bytes_of(found["POST", "/post?x=1"].request_body) == "hello=あ".encode()
     assert body(found["GET", "/redir"]) == b"moved body"
 
 
@@ -233,7 +244,7 @@ def test_a_websocket_is_an_exchange_and_the_frames_of_both_sides(log):
     assert (exchange.url, exchange.error) == ("https://a.test/x", "")
     assert exchange.frames is not None
     assert exchange.frames.state is BodyState.AS_RECEIVED
-    lines = [json.loads(line) for line in (exchange.frames.data or b"").splitlines()]
+    lines = [json.loads(line) for line in bytes_of(exchange.frames).splitlines()]
     assert [(line["from"], line["opcode"], line["payload"]) for line in lines] == [
         ("server", 1, "b2s="), ("client", 8, ""), ("server", 8, ""),
     ]  # fmt: skip
@@ -246,7 +257,7 @@ def test_an_open_websocket_is_cut_short_where_the_log_ends(log):
     (exchange,) = log.exchanges
     assert exchange.frames is not None
     assert (exchange.frames.state, exchange.frames.why) == ("truncated", "time: the time allowed was over")
-    assert json.loads(exchange.frames.data or b"")["payload"] == "aGFs"
+    assert json.loads(bytes_of(exchange.frames))["payload"] == "aGFs"
 
 
 def test_an_answer_without_length_ends_with_its_connection(log):

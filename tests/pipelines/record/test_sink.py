@@ -24,6 +24,7 @@ from evidence.warc_check import read_warc
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.index import cdxj_of, index_path, read_index
 from pipelines.record.sink import WarcSink
+from pipelines.record.spool import write_note
 from pipelines.record.warcfile import WarcFile, trim_torn_tail
 
 CAPTURE = "01KAR5Q8Z41X7JQ9D2N6V0H3GT"
@@ -299,7 +300,7 @@ def test_a_lost_or_torn_index_is_made_again_from_the_warc(tmp_path: Path) -> Non
     sink.close()
     written, index = read_index(sink.path), index_path(sink.path)
     for keep in (0, len(index.read_bytes()) // 2):
-        index.write_bytes(index.read_bytes()[:keep])
+        index.write_bytes(index.read_bytes()[:keep] + (b"" if keep else b"\0\0\n{}\n"))
         made = read_index(sink.path)
         assert [{k: line[k] for k in again} for line, again in zip(written, made, strict=True)] == made
 
@@ -341,6 +342,48 @@ def test_a_body_that_shrank_behind_our_back_is_no_record(tmp_path: Path) -> None
         sink.write_exchange(exchange(OK, body))
     sink.close()
     assert_accepted(sink.path)
+
+
+def left(folder: Path, name: str) -> Path:
+    """What a kill leaves of an exchange; its note."""
+    note = folder / f"{name * 32}.note"
+    facts = {"client": "chromium", "url": f"https://a.test/{name}", "method": "GET", "started": NOW, "ip": ""}
+    write_note(note, **facts, request_head=GET, response_head=OK)
+    note.with_suffix(".body").write_bytes(b"as far as it came")
+    return note
+
+
+def test_what_a_kill_left_in_the_spool_is_written_once_however_often_it_is_salvaged(tmp_path: Path) -> None:
+    sink = open_sink(tmp_path)
+    left(tmp_path, "a")
+    assert [one.url for one in sink.salvage(tmp_path)] == ["https://a.test/a"]
+    left(tmp_path, "a")  # killed again, before it could tidy up
+    left(tmp_path, "b")
+    assert [one.url for one in sink.salvage(tmp_path)] == ["https://a.test/b"]
+    assert not list(tmp_path.glob("*.note"))
+    assert not list(tmp_path.glob("*.body"))
+    sink.close()
+    assert_accepted(sink.path)
+    assert [dict(headers)["WARC-Truncated"] for headers, _ in of_type(sink.path, "response")] == [
+        "disconnect"
+    ] * 2
+
+
+def test_a_kill_between_two_records_leaves_no_answer_without_its_request(tmp_path: Path) -> None:
+    first = open_sink(tmp_path)
+    left(tmp_path, "a")
+    list(first.salvage(tmp_path))
+    response = next(record for record in first.records if record.type == "response")
+    first.close()
+    os.truncate(first.path, response.offset + response.length)
+    left(tmp_path, "a")
+    again = open_sink(tmp_path)
+    list(again.salvage(tmp_path))
+    again.close()
+    assert_accepted(again.path)
+    assert [record.type for record in again.records] == ["warcinfo", "response", "request", "metadata"]
+    ((request, _),) = of_type(again.path, "request")
+    assert dict(request)["WARC-Concurrent-To"] == response.id
 
 
 def test_cdxj_lists_what_a_reader_may_replay(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from pipelines.record.exchange import BodyState
 from pipelines.record.spool import (
-    MEMORY,
     BodySpool,
     SpooledBody,
-    note_of,
     open_spooled,
     remove_spooled,
     salvage,
+    write_note,
 )
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"
@@ -37,7 +36,7 @@ def content_of(body: SpooledBody) -> bytes:
 def test_digests_are_those_of_the_bytes(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]
 ) -> None:
-    spool = BodySpool(tmp_path_factory.getbasetemp(), HEAD, content=True, memory=5000)
+    spool = BodySpool(tmp_path_factory.mktemp("spool") / "0.body", HEAD, content=True)
     for chunk in chunks:
         spool.write(chunk)
     body, data = spool.close(), b"".join(chunks)
@@ -50,15 +49,15 @@ def test_digests_are_those_of_the_bytes(
     assert (body.content_sha256, body.content_size) == (sha256(data), len(data))
 
 
-def test_a_small_body_stays_in_memory_and_a_large_one_in_a_named_file(tmp_path: Path) -> None:
-    small, large = BodySpool(tmp_path, HEAD), BodySpool(tmp_path, HEAD)
-    small.write(bytes(MEMORY))
-    large.write(bytes(MEMORY + 1))
-    assert small.close().path is None
-    path = large.close().path
-    assert path is not None
-    assert path.stat().st_size == MEMORY + 1
-    remove_spooled(path)
+def test_every_piece_lies_in_its_named_file_at_once(tmp_path: Path) -> None:
+    spool = BodySpool(tmp_path / "0.body", HEAD)
+    assert not list(tmp_path.iterdir())
+    for piece in (b"a", b"bc"):
+        spool.write(piece)
+    assert (tmp_path / "0.body").read_bytes() == b"abc"
+    assert spool.close().path == tmp_path / "0.body"
+    assert BodySpool(tmp_path / "1.body", HEAD).close().path is None
+    remove_spooled(tmp_path / "0.note")
     assert not list(tmp_path.iterdir())
 
 
@@ -67,7 +66,7 @@ def test_the_content_of_a_chunked_coded_body_is_digested_beside_its_payload(tmp_
     packed = gzip.compress(page)
     wire = b"%x\r\n%s\r\n0\r\n\r\n" % (len(packed), packed)
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
-    spool = BodySpool(tmp_path, head, content=True)
+    spool = BodySpool(tmp_path / "0.body", head, content=True)
     for at in range(0, len(wire), 7):
         spool.write(wire[at : at + 7])
     body = spool.close()
@@ -76,7 +75,7 @@ def test_the_content_of_a_chunked_coded_body_is_digested_beside_its_payload(tmp_
 
 
 def test_a_body_that_is_no_gzip_has_no_content_digest(tmp_path: Path) -> None:
-    spool = BodySpool(tmp_path, b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", content=True)
+    spool = BodySpool(tmp_path / "0.body", b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", content=True)
     spool.write(b"plain after all")
     body = spool.close(BodyState.AS_RECEIVED)
     assert body.content_sha256 == ""
@@ -96,47 +95,118 @@ def test_a_body_that_is_no_gzip_has_no_content_digest(tmp_path: Path) -> None:
 def test_completeness_is_what_the_framing_says(
     tmp_path: Path, field: str, wire: bytes, complete: bool
 ) -> None:
-    spool = BodySpool(tmp_path, f"HTTP/1.1 200 OK\r\n{field}\r\n\r\n".encode(), content=True)
+    spool = BodySpool(tmp_path / "0.body", f"HTTP/1.1 200 OK\r\n{field}\r\n\r\n".encode(), content=True)
     spool.write(wire)
     assert spool.complete is complete
+    spool.close()
+
+
+NAME = "0123456789abcdef0123456789abcdef"
+STARTED = datetime(2026, 11, 23, 8, 13, tzinfo=UTC)
+REQUEST = b"POST /v?id=7 HTTP/1.1\r\nHost: a.test\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def noted(folder: Path, *heads: bytes) -> Path:
+    """The note of an exchange, written once for each state of its answer's head."""
+    for head in heads:
+        write_note(
+            folder / f"{NAME}.note",
+            client="yt-dlp",
+            url="https://a.test/v?id=7",
+            method="POST",
+            started=STARTED,
+            request_head=REQUEST,
+            response_head=head,
+            ip="192.0.2.7",
+        )
+    return folder / f"{NAME}.note"
 
 
 def test_what_a_killed_process_left_is_found_again_with_its_request(tmp_path: Path) -> None:
-    started = datetime(2026, 11, 23, 8, 13, tzinfo=UTC)
-    request = b"GET /v?id=7 HTTP/1.1\r\nHost: a.test\r\n\r\n"
-    note = note_of(
-        client="yt-dlp",
-        url="https://a.test/v?id=7",
-        method="GET",
-        started=started,
-        request_head=request,
-        response_head=HEAD,
-        ip="192.0.2.7",
+    note = noted(tmp_path, b"", HEAD)
+    asked, answered = (
+        BodySpool(note.with_suffix(".sent"), REQUEST),
+        BodySpool(note.with_suffix(".body"), HEAD),
     )
-    spool = BodySpool(tmp_path, HEAD, note=note)
-    spool.write(b"x" * 2 * MEMORY)  # and never closed
+    asked.write(b"asked")
+    answered.write(b"x" * 3_000_000)  # and never closed
     (exchange,) = salvage(tmp_path)
-    assert (exchange.url, exchange.method, exchange.started) == ("https://a.test/v?id=7", "GET", started)
-    assert (exchange.request_head, exchange.response_head) == (request, HEAD)
-    assert (exchange.response_body.size, exchange.response_body.state) == (2 * MEMORY, BodyState.TRUNCATED)
+    assert (exchange.url, exchange.method, exchange.started) == ("https://a.test/v?id=7", "POST", STARTED)
+    assert (exchange.request_head, exchange.response_head, exchange.note) == (REQUEST, HEAD, note)
+    assert exchange.request_body is not None
+    assert (exchange.request_body.size, exchange.response_body.size) == (5, 3_000_000)
+    assert exchange.response_body.state is BodyState.TRUNCATED
+    assert exchange.error
     assert exchange.network.ip == "192.0.2.7"
-    spool.close()
-    assert exchange.response_body.path is not None
-    remove_spooled(exchange.response_body.path)
+    asked.close()
+    answered.close()
+    remove_spooled(note)
     assert list(salvage(tmp_path)) == []
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("head", "left", "state"),
+    [
+        (b"", b"HTTP/1.1 20", BodyState.TRUNCATED),
+        (b"", b"", BodyState.ABSENT),
+        (HEAD, b"", BodyState.ABSENT),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"Wiki", BodyState.AS_RECEIVED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"Wiki", BodyState.TRUNCATED),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"", BodyState.AS_RECEIVED),
+        (CHUNKED, b"1\r\na\r\n0\r\n\r\n", BodyState.AS_RECEIVED),
+        (CHUNKED, b"1\r\na\r\n", BodyState.TRUNCATED),
+        (CHUNKED, b"nonsense\r\n", BodyState.TRUNCATED),
+    ],
+)
+def test_what_was_left_is_cut_short_unless_its_framing_says_that_it_is_whole(
+    tmp_path: Path, head: bytes, left: bytes, state: BodyState
+) -> None:
+    note = noted(tmp_path, *((b"", head) if head else (b"",)))
+    if left:
+        note.with_suffix(".body" if head else ".head").write_bytes(left)
+    (exchange,) = salvage(tmp_path)
+    assert (exchange.response_body.state, exchange.response_body.size) == (state, len(left))
+    assert bool(exchange.error) is (state is not BodyState.AS_RECEIVED)
+
+
+def test_of_a_torn_note_the_last_whole_line_counts(tmp_path: Path) -> None:
+    note = noted(tmp_path, b"", HEAD)
+    note.write_bytes(note.read_bytes()[:-40])
+    (exchange,) = salvage(tmp_path)
+    assert (exchange.request_head, exchange.response_head) == (REQUEST, b"")
+    note.write_bytes(b'{"client": "yt-')
+    assert list(salvage(tmp_path)) == []
+    assert note.exists()
+
+
+def test_a_decompression_bomb_is_kept_as_it_came_and_its_content_not_digested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.record.spool.CONTENT_BYTES", 1 << 20)
+    bomb = gzip.compress(bytes(2 << 20))
+    wire = b"%x\r\n%s\r\n0\r\n\r\n" % (len(bomb), bomb)
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+    spool = BodySpool(tmp_path / "0.body", head, content=True)
+    spool.write(wire)
+    assert spool.complete
+    body = spool.close()
+    assert (body.size, body.payload_sha256, body.content_sha256) == (len(wire), sha256(wire), "")
 
 
 def test_the_frames_of_a_websocket_are_salvaged_as_what_they_are(tmp_path: Path) -> None:
-    note = note_of(
-        client="chromium", url="https://a.test/socket", method="GET", started=datetime.now(UTC),
+    note = tmp_path / "0.note"
+    write_note(
+        note, client="chromium", url="https://a.test/socket", method="GET", started=datetime.now(UTC),
         request_head=b"GET /socket HTTP/1.1\r\n\r\n", response_head=b"HTTP/1.1 101 \r\n\r\n", ip="",
     )  # fmt: skip
-    spool = BodySpool(tmp_path, b"", note={**note, "frames": True})
-    spool.write(bytes(2 * MEMORY))
+    spool = BodySpool(note.with_suffix(".frames"), b"")
+    spool.write(bytes(70_000))
     (exchange,) = salvage(tmp_path)
     spool.close()
     assert exchange.frames is not None
-    assert (exchange.frames.size, exchange.frames.state) == (2 * MEMORY, BodyState.TRUNCATED)
+    assert (exchange.frames.size, exchange.frames.state) == (70_000, BodyState.TRUNCATED)
     assert (exchange.response_body.size, exchange.response_body.path) == (0, None)
 
 

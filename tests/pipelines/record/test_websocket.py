@@ -21,7 +21,7 @@ HELLO = bytes.fromhex("818537fa213d7f9f4d5158")
 
 
 def kept(folder: Path, *pieces: tuple[str, bytes], why: str = "over") -> tuple[Body, list[dict]]:
-    frames = Frames(BodySpool(folder, b""))
+    frames = Frames(BodySpool(folder / "0.frames", b""))
     for sender, data in pieces:
         frames.take(sender, data, NOW)
     body = frames.close(why)
@@ -59,7 +59,7 @@ def test_a_large_frame_goes_on_in_lines_without_a_head(tmp_path):
 
 
 def test_a_frame_that_claims_exabytes_takes_no_memory(tmp_path):
-    frames = Frames(BodySpool(tmp_path, b"", note={}))
+    frames = Frames(BodySpool(tmp_path / "0.frames", b""))
     frames.take("server", b"\x82\x7f\x7f" + b"\xff" * 7, NOW)
     tracemalloc.start()
     for _ in range(400):
