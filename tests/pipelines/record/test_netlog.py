@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import Body, BodyState, Exchange, Layer
+from pipelines.record.exchange import Body, BodyState, Exchange, Layer, crossing
 from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
@@ -431,6 +431,19 @@ def test_heads_are_found_however_the_bytes_are_cut():
 def test_strings_with_non_ascii_bytes_come_back_as_bytes():
     assert unescape("%ESCAPED:\u200b x: caf%E9 100%25") == b"x: caf\xe9 100%"
     assert unescape("plain: 100%") == b"plain: 100%"
+
+
+@pytest.mark.parametrize(
+    ("url", "crossed"),
+    [
+        ("https://ali:s%40same@a.test:8/x?y@z#f", "https://a.test:8/x?y@z"),
+        ("https://a.test/@name?", "https://a.test/@name?"),
+        ("https://a.test?to=b@c", "https://a.test?to=b@c"),
+        ("wss://ali@[::1]:9/", "wss://[::1]:9/"),
+    ],
+)
+def test_a_url_crosses_the_wire_without_fragment_and_credentials(url, crossed):
+    assert crossing(url) == crossed
 
 
 def test_rendering_splits_joined_fields_and_keeps_their_order():
