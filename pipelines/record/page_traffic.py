@@ -40,9 +40,11 @@ class Traffic:
         page.context.on("requestfinished", self._answered)
         page.context.on("requestfailed", self._failed)
 
-    async def quiet(self) -> None:
-        """Return once the page is quiet."""
+    async def quiet(self, *, anew: bool = False) -> None:
+        """Return once the page is quiet; `anew`: something was just done to it, which may not show yet."""
         clock = asyncio.get_running_loop().time
+        if anew:
+            self._last = clock()
         seen = self._awaited()
         while not self.stopped and (
             not (self._loaded or self.broken) or self._unanswered or clock() < self._last + QUIET_SECONDS
