@@ -34,7 +34,7 @@ RULES: Final[tuple[dict[str, Any], ...]] = (
     },
     {
         "name": "usercentrics",
-        "container": "#usercentrics-root >>> [data-testid=uc-container], #usercentrics-cmp-ui >>> #uc-main-dialog",
+        "container": "#usercentrics-root, #usercentrics-cmp-ui >>> [data-testid=uc-container], #uc-main-dialog",
         "reject": "[data-testid=uc-deny-all-button], #deny",
         "accept": "[data-testid=uc-accept-all-button], #accept",
     },
@@ -42,7 +42,7 @@ RULES: Final[tuple[dict[str, Any], ...]] = (
     {
         "name": "google",
         "container": "ytd-consent-bump-v2-lightbox, body:has(form[action*='//consent.youtube.com/save']),"
-        " body:has(form[action*='//consent.google.']) ",
+        " body:has(form[action*='//consent.google.'])",
         "leads": True,  # its answer is a form, which leads to the page that was asked for
     },
     {
@@ -65,6 +65,6 @@ WORDS: Final = {
     "accept": r"^(i )?(accept|agree|allow|consent|ok|okay|got it|understood|i understand)( (to )?(all|all cookies|cookies))?$"
     r"|^(すべて|全て)?(の?(クッキー|cookie)を)?(同意|同意する|同意します|許可|許可する|承諾する|承認する|了解|了承する|受け入れる|OK)$",
     "never": r"\b(over|at least) (the age of )?(18|20|21)\b|\b(18|20|21)\+|years (old|of age)|verify your age"
-    r"|年齢|[0-90-9]歳以上|成人向け",
+    r"|年齢|\d歳以上|成人向け",
 }
 """Regular expressions over a button's whole wording; `never` over the dialog's: it is left alone."""

@@ -52,7 +52,10 @@
     for (const action of ['reject', 'close', 'accept']) {
       const button = known(root, rule, action);
       if (!button) continue;
-      if (action === 'accept' && !found.covers) break;
+      if (action === 'accept' && !found.covers) {
+        found.why = 'it only offers to accept, and keeps nothing from being seen';
+        return found;
+      }
       found.action = action;
       found.button = label(button) || button.id;
       if (act) button.click();
