@@ -7,19 +7,21 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urldefrag, urlsplit
 
-from playwright.async_api import Page, Request
+from playwright.async_api import Page, Request, Response
 
 QUIET_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
 _UNENDING: Final = frozenset({"media", "eventsource", "websocket"})
+_MEDIA: Final = ("video/", "audio/")
 
 
 class Traffic:
     """Listens to a page and all that it opens, from the start.
 
     Quiet: the document is loaded, and for QUIET_SECONDS no request began, none got its answer, no bytes
-    came but those of media and event streams, and no request waits for its answer. Not `networkidle`: an
-    answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
+    came but those of media and event streams, and no request waits for its answer. Requests to where media
+    came from before do not count: a player fetches its pieces for as long as it stands. Not `networkidle`:
+    an answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
     """
 
     def __init__(self, page: Page, awaited: Callable[[], int]) -> None:
@@ -33,10 +35,12 @@ class Traffic:
         self._page, self._awaited = page, awaited
         self._loaded = False
         self._unanswered: set[Request] = set()
+        self._players: set[str] = set()
+        """Folders (URL up to its last slash) from which media came."""
         self._last = asyncio.get_running_loop().time()
         page.on("load", self._load)
         page.context.on("request", self._began)
-        page.context.on("response", lambda response: self._answered(response.request))
+        page.context.on("response", self._response)
         page.context.on("requestfinished", self._answered)
         page.context.on("requestfailed", self._failed)
 
@@ -59,9 +63,16 @@ class Traffic:
     def _began(self, request: Request) -> None:
         if urlsplit(request.url).scheme in {"http", "https"}:
             self.urls[urldefrag(request.url).url] = None
+            if _folder(request) in self._players:
+                return
             if request.resource_type not in _UNENDING:
                 self._unanswered.add(request)
         self._last = asyncio.get_running_loop().time()
+
+    def _response(self, response: Response) -> None:
+        if response.headers.get("content-type", "").startswith(_MEDIA):
+            self._players.add(_folder(response.request))
+        self._answered(response.request)
 
     def _answered(self, request: Request) -> None:
         if request in self._unanswered:
@@ -73,3 +84,7 @@ class Traffic:
         if answered and request.is_navigation_request() and request.frame == self._page.main_frame:
             self.broken = not self._loaded
         self._answered(request)
+
+
+def _folder(request: Request) -> str:
+    return request.url.partition("?")[0].rpartition("/")[0]

@@ -43,13 +43,15 @@ _SHAPES: Final = {
     + _button("accept", "Allow all", 'id="CybotCookiebotDialogBodyLevelButtonLevelOptinAllowAll"')
     + "</div></div>",
     "didomi": f'<div id="didomi-host"><div id="didomi-popup" class="veil2" role="dialog"><div>{_EN}'
-    '<span class="didomi-continue-without-agreeing" role="button" onclick="answer(\'reject\')">Continue without agreeing →</span> '
+    '<span class="didomi-continue-without-agreeing" role="button" onclick="answer(\'reject\')">'
+    "Continue without agreeing →</span> "
     + _button("accept", "Agree and close", 'id="didomi-notice-agree-button"')
     + "</div></div></div>",
     "usercentrics": '<div id="usercentrics-root" class="veil2"></div><script>'
     "document.getElementById('usercentrics-root').attachShadow({mode: 'open'}).innerHTML = "
     f"""`<div data-testid="uc-container" style="background:#fff;padding:20px">{_EN}"""
-    """<button data-testid="uc-accept-all-button">Accept All</button><button data-testid="uc-deny-all-button">Deny</button></div>`;"""
+    """<button data-testid="uc-accept-all-button">Accept All</button>"""
+    """<button data-testid="uc-deny-all-button">Deny</button></div>`;"""
     "for (const b of document.getElementById('usercentrics-root').shadowRoot.querySelectorAll('button'))"
     " b.onclick = () => answer(b.dataset.testid === 'uc-deny-all-button' ? 'reject' : 'accept');</script>",
     "quantcast": f'<div id="qc-cmp2-container"><div id="qc-cmp2-ui" class="veil2" role="dialog"><div>{_EN}'
@@ -67,7 +69,7 @@ _SHAPES: Final = {
     + _button("settings", "設定")
     + _button("reject", "すべて拒否する")
     + "</div></div>",
-    "close": f'<div class="cmp cookie-notice">{_JA}{_button("accept", "同意する")}{_button("close", "×")}</div>',
+    "close": f'<div class="cmp cookie-notice">{_JA}{_button("accept", "同意する")}{_button("close", "閉じる")}</div>',
     "wall": f'<div class="veil2" id="cookie-wall"><div>{_JA}{_button("accept", "同意する")}</div></div>',
     "banner": f'<div class="cmp cookie-notice">{_EN}{_button("accept", "OK")}</div>',
     "stubborn": f'<div class="veil2" role="dialog"><div>{_EN}<button>Reject all</button></div></div>',

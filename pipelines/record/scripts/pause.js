@@ -8,5 +8,6 @@
   const whole = v => v.buffered.length > 0 && v.buffered.end(v.buffered.length - 1) >= v.duration - 0.3;
   const media = deep(document), playing = media.filter(v => !v.paused);
   playing.forEach(v => v.pause());
-  return {paused: playing.length, open: media.some(v => v.currentSrc && !v.error && v.networkState === 2 && !whole(v)) || playing.some(v => !whole(v))};
+  const open = media.some(v => v.currentSrc && !v.error && v.networkState === HTMLMediaElement.NETWORK_LOADING);
+  return {paused: playing.length, open: open || playing.some(v => !whole(v))};
 }
