@@ -10,6 +10,8 @@ CDN: Final = "cdn.example.test"
 """Images and media."""
 OTHER: Final = "other.example.test"
 """A second party: the embedded frame and the statistics collector."""
+AWAY: Final = "frames.away.test"
+"""Another site, by the public suffix list too: its frames get a process of their own."""
 SELF_SIGNED: Final = "selfsigned.example.test"
 """Answers with a certificate that no authority signed."""
 EXPIRED: Final = "expired.example.test"
@@ -23,6 +25,6 @@ PRIVATE: Final = "intranet.example.test"
 UNKNOWN: Final = "unknown.example.test"
 """Does not resolve: left out of AKASHI_HOSTS on purpose."""
 
-TRUSTED: Final = (VIDEOS, CDN, OTHER)
+TRUSTED: Final = (VIDEOS, CDN, OTHER, AWAY)
 LOOPBACK: Final = (*TRUSTED, SELF_SIGNED, EXPIRED, WRONG_NAME, CLOSED)
 ADDRESSES: Final = {**dict.fromkeys(LOOPBACK, "127.0.0.1"), PRIVATE: "10.0.0.1"}

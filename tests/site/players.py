@@ -73,9 +73,9 @@ def pieces_player(request: Request) -> Response:
 @router.page("/player/framed")
 def framed_player(request: Request) -> Response:
     """The player of pieces in a frame from another site."""
-    other = f"https://{names.SELF_SIGNED}" if "apart" in request.query else origin(request, names.OTHER)
+    away = origin(request, names.AWAY)
     return _page(
-        request, f'<iframe src="{other}/player/pieces" width="800" height="520" allow="autoplay"></iframe>'
+        request, f'<iframe src="{away}/player/pieces" width="800" height="520" allow="autoplay"></iframe>'
     )
 
 
