@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from playwright.async_api import Dialog, Download, FileChooser, Page
+from playwright.async_api import Dialog, Download, Page
 from playwright.async_api import Error as PlaywrightError
 
 from evidence.canonical import utc
@@ -29,7 +29,10 @@ class Step:
 
     def end(self, outcome: str, detail: str = "") -> None:
         """It is over."""
-        self.ended, self.outcome, self.detail = utc(datetime.now(UTC)), outcome, detail[:_DETAIL_MAX]
+        self.ended, self.outcome = utc(datetime.now(UTC)), outcome
+        self.detail = (
+            detail[:_DETAIL_MAX].encode("utf-8", "replace").decode("utf-8")
+        )  # a page's words are any
 
 
 class Steps(list[Step]):
@@ -53,8 +56,8 @@ class Steps(list[Step]):
 class Interruptions:
     """Answers what would hold a visit up, so that nothing waits for a person, and notes it among the steps.
 
-    Dialogs are dismissed, downloads refused, file choosers left empty. Windows are recorded by the network
-    log while they stand, and looked at no more than that.
+    Dialogs are dismissed, downloads refused. Windows are recorded by the network log while they stand, and
+    looked at no more than that.
     """
 
     def __init__(self, page: Page, steps: Steps) -> None:
@@ -65,7 +68,6 @@ class Interruptions:
         page.context.on("dialog", self._dialog)
         page.context.on("page", self._window)
         page.on("download", self._download)
-        page.on("filechooser", self._chooser)
 
     async def close_windows(self) -> None:
         """Close them all; what they send and receive until then is recorded. Raises PlaywrightError."""
@@ -84,9 +86,6 @@ class Interruptions:
 
     def _download(self, download: Download) -> None:
         self._steps.note("download", "refused", download.url)
-
-    def _chooser(self, _: FileChooser) -> None:
-        self._steps.note("file-chooser", "left", "")
 
     def _later(self, work: Any) -> None:
         async def run() -> None:

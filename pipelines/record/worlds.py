@@ -34,14 +34,16 @@ class Worlds:
     def __init__(self, page: Page) -> None:
         self._page = page
         self._session: CDPSession | None = None
+        self._frame = ""
         self.ran: dict[str, str] = {}
         """Every script that was run: its name, and its text with its arguments, exactly as evaluated."""
 
     async def here(self, name: str, *arguments: Any) -> Any:
         """What the script gives in the page's main frame. Raises PlaywrightError."""
         session = await self._main()
-        tree = (await session.send("Page.getFrameTree"))["frameTree"]
-        return await self._run(session, tree["frame"]["id"], name, arguments)
+        if not self._frame:  # the same for as long as the page stands, wherever it goes
+            self._frame = (await session.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        return await self._run(session, self._frame, name, arguments)
 
     async def everywhere(self, name: str, *arguments: Any) -> list[dict[str, Any]]:
         """What the script gives in each frame, where it gives something; `frame` is added, the frame's URL.
@@ -71,7 +73,8 @@ class Worlds:
             details = answer["exceptionDetails"]
             said = details.get("exception", {}).get("description") or details.get("text", "")
             raise PlaywrightError(f"{name}.js: {said}")
-        return answer["result"].get("value")
+        value = json.dumps(answer["result"].get("value"), ensure_ascii=False)
+        return json.loads(value.encode("utf-8", "replace"))  # a page may give half of a surrogate pair
 
     async def _main(self) -> CDPSession:
         if self._session is None:

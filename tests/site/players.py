@@ -117,6 +117,7 @@ _HOLDS: Final = {
     "navigator.mediaDevices.getUserMedia({video: true}).catch(() => 0);",
     "fullscreen": "document.documentElement.requestFullscreen().catch(() => 0);",
     "leave": "onbeforeunload = () => 'stay'; setTimeout(() => { location.href = '/about'; }, 300);",
+    "surrogates": "document.title = 'half \\ud83d'; alert(document.title);",
     "loop": "setTimeout(() => { for (;;); }, 900);",
     "globals": "document.querySelector = Element.prototype.click = () => { throw Error('mine'); };"
     "Document.prototype.querySelectorAll = () => { document.title = 'seen'; return []; };",

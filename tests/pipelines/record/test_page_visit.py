@@ -333,6 +333,7 @@ def test_a_challenge_beside_a_page_that_shows_itself_is_none(site, folder, kind,
     [
         ("alerts", "dialog", "dismissed"),
         ("download", "download", "refused"),
+        ("surrogates", "dialog", "dismissed"),
         ("print", "read", "done"),
         ("chooser", "read", "done"),
         ("permission", "read", "done"),
@@ -345,6 +346,7 @@ def test_nothing_waits_for_a_person(site, folder, how, name, outcome):
     assert steps(record)[name]["outcome"] == outcome
     assert steps(record)["screenshot-full"]["outcome"] == "done"
     assert len(record.browser["steps"]) <= 208
+    assert json.dumps(record.browser, ensure_ascii=False).encode("utf-8")
 
 
 @SLOW
