@@ -48,6 +48,8 @@ SHORTCOMINGS: Final = {
     "page-gone": "the page is gone (404, 410) or says that the post was removed",
     "empty-page": "the page arrived without any content",
     "page-unsettled": "the page never became quiet; it was recorded up to the time allowed",
+    "challenge-unsolved": "the site asks for a proof of being human, which is never given",
+    "consent-remains": "a consent dialog that no rule removes covers the page",
     "no-video": "no video was found on the page",
     "no-video-requested": "the video was left out by --no-video",
     "video-refused": "the host refused the video",

@@ -28,7 +28,7 @@ from typing import Final, Self
 
 from evidence.errors import RefusedError
 from pipelines.connections import Connection, Failed, Refused, lookup
-from pipelines.relay import relay
+from pipelines.relay import Valve, relay
 from pipelines.resolver import Addresses, Resolver, check_url, parse_url
 
 __all__ = ["Connection", "Failed", "Refused", "Resolver", "Tunnel", "check_url", "lookup", "parse_url"]
@@ -63,6 +63,8 @@ class Tunnel:
         self.connections: list[Connection] = []
         self.refused: list[Refused] = []
         self.failures: list[Failed] = []
+        self.valve = Valve()
+        """Shut it to hold back whatever servers send; requests still go out, and wait for their answers."""
         self._best: dict[str, str] = {}
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
@@ -85,6 +87,7 @@ class Tunnel:
         await asyncio.shield(asyncio.to_thread(self._close))
 
     def _close(self) -> None:
+        self.valve.open()
         with self._lock:
             self._closed = True
             for sock in (self._listener, *self._open):
@@ -144,7 +147,7 @@ class Tunnel:
             return
         with self._kept(server, connection):
             client.sendall(_REPLY % _OK)
-            relay(client, server)
+            relay(client, server, self.valve)
 
     def _connect(self, host: str, port: int, client_port: int) -> tuple[socket.socket, Connection]:
         """Resolve, check, connect; what cannot be is recorded, and raised as the reply to give."""

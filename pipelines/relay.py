@@ -17,7 +17,35 @@ _LARGEST_BUFFER: Final = 512 * 1024
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-def relay(client: socket.socket, server: socket.socket) -> None:
+class Valve:
+    """What servers send goes through here: counted, and held back while it is shut."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        """Bytes so far (of all connections, TLS included)."""
+        self._open = Event()
+        self._open.set()
+
+    def shut(self) -> None:
+        """Let nothing more through: not one byte of what is under way."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Let everything through again."""
+        self._open.set()
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether it is."""
+        return not self._open.is_set()
+
+    def take(self, count: int) -> None:
+        """Return when that many bytes may go on."""
+        self._open.wait()
+        self.passed += count
+
+
+def relay(client: socket.socket, server: socket.socket, valve: Valve) -> None:
     """Pass bytes on until both directions ended. The sockets stay for the caller to close.
 
     An end of stream is passed on as such (half-close); a connection that broke on one side is
@@ -25,10 +53,11 @@ def relay(client: socket.socket, server: socket.socket) -> None:
     """
     broken = Event()
 
-    def pump(source: socket.socket, sink: socket.socket) -> None:
+    def pump(source: socket.socket, sink: socket.socket, valve: Valve) -> None:
         try:
             buffer = memoryview(bytearray(_FIRST_BUFFER))
             while count := source.recv_into(buffer):
+                valve.take(count)
                 sink.sendall(buffer[:count])
                 if count == len(buffer) < _LARGEST_BUFFER:
                     buffer = memoryview(bytearray(4 * count))
@@ -44,9 +73,9 @@ def relay(client: socket.socket, server: socket.socket) -> None:
 
     client.settimeout(None)
     server.settimeout(None)
-    up = Thread(target=pump, args=(client, server), name="tunnel-up", daemon=True)
+    up = Thread(target=pump, args=(client, server, Valve()), name="tunnel-up", daemon=True)
     up.start()
-    pump(server, client)
+    pump(server, client, valve)
     up.join()
     if broken.is_set():
         with suppress(OSError):

@@ -46,6 +46,10 @@ class Settings:
     """Bytes of one video file."""
     page_max_bytes: int = 256 * MIB
     """Bytes that a page may receive before its recording is closed."""
+    player_seconds: float = 5.0
+    """Seconds that the page's player may run; 0: it is not started."""
+    player_max_bytes: int = 8 * MIB
+    """Bytes that may come while it does."""
     sandbox: str = "auto"
     """Chromium's sandbox: auto, on or off."""
     page_recorder: str = "auto"

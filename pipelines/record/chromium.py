@@ -71,6 +71,10 @@ def arguments(tap: Sequence[str], port: int, settings: Settings) -> list[str]:
         "--disable-quic",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
         f"--lang={settings.locale}",
+        # What Playwright's switches leave of the browser's own traffic: a look for models to download, which
+        # an override without a file ends, and one for Google accounts, at a port that Chromium itself refuses.
+        "--optimization-guide-manifest-override=/nonexistent",
+        "--gaia-url=https://accounts.google.com:1",
     ]
 
 

@@ -9,6 +9,7 @@ Chromium ──SOCKS──> the tunnel ──> the network
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -91,7 +92,7 @@ async def record_page(
         async with run_chromium(
             workdir=workdir, port=tunnel.port, settings=settings, make_tap=recording.make_tap
         ) as browser:
-            visit = Visit(browser, settings, on_progress)
+            visit = Visit(browser, settings, tunnel.valve, on_progress)
             recording.facts |= browser.facts
             recording.seen = visit.seen
             await visit.run(url)
@@ -144,12 +145,20 @@ class Recording:
             write(f"screenshot-{name}.png", "image/png", png)
         if seen.html:
             write("dom.html", "text/html; charset=utf-8", seen.html.encode("utf-8", "replace"))
+        for name, text in seen.scripts.items():
+            write(f"script-{name}.js", "text/javascript; charset=utf-8", text.encode("utf-8"))
         own = self._taps[-1].assembler.own
         self.facts |= {
             **self._taps[-1].client,
             "recorder": asdict(self._recorder),
             "user_agent": seen.agent,
             "screenshot_clipped": seen.clipped,
+            "consent": seen.consent,
+            "players": seen.players,
+            "scripts": [
+                {"name": f"script-{name}.js", "sha256": _sha256(text)} for name, text in seen.scripts.items()
+            ],
+            "steps": seen.steps.as_json(),
             "own_requests": {"count": len(own), "urls": [url[:300] for url in own[:_OWN_MAX]]},
         }
         told = json.dumps(self.facts, ensure_ascii=False, sort_keys=True, indent=1)
@@ -215,6 +224,8 @@ class Recording:
 
     def _why_cut(self) -> str:
         codes = {reason.code for reason in self.seen.reasons}
+        if self._tunnel.valve.is_shut:
+            return "length: what was allowed for the page's player was spent"
         if "budget-spent" in codes:
             return "length: the bytes allowed for the page were spent"
         cut = "time: the time allowed" if "page-unsettled" in codes else "disconnect: the visit"
@@ -229,3 +240,7 @@ class Recording:
         if not seen.opened and record.failed is None:
             return [Reason("empty-page", f"nothing to look at: {seen.error}")]
         return []
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

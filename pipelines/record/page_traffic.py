@@ -18,6 +18,7 @@ STILL_SECONDS: Final = 3.0
 """After which a page that loads nothing is taken as loaded."""
 _LOOK_SECONDS: Final = 0.02
 _UNENDING: Final = frozenset({"media", "eventsource", "websocket"})
+_MEDIA: Final = ("video/", "audio/")
 
 
 class Traffic:
@@ -25,8 +26,9 @@ class Traffic:
 
     Quiet: the document is loaded, and for QUIET_SECONDS no request began, none got its answer, no bytes
     came but those of media and event streams, and no request waits in the network stack for its answer.
-    Not `networkidle`: an answer that the page never reads (`fetch` for its effect) stays open for ever in
-    Chromium's eyes.
+    Requests to where media came from before do not count: a player fetches its pieces for as long as it
+    stands. Not `networkidle`: an answer that the page never reads (`fetch` for its effect) stays open for ever
+    in Chromium's eyes.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Traffic:
         self._page, self._awaited, self._under_way = page, awaited, under_way
         self._loaded = False
         self._unanswered: dict[Request, Asked] = {}
+        self._players: set[str] = set()
+        """Folders (URL up to its last slash) from which media came."""
         self._last = asyncio.get_running_loop().time()
         page.on("load", self._load)
         page.context.on("request", self._began)
@@ -51,9 +55,11 @@ class Traffic:
         page.context.on("requestfinished", self._answered)
         page.context.on("requestfailed", self._failed)
 
-    async def quiet(self) -> None:
-        """Return once the page is quiet."""
+    async def quiet(self, *, anew: bool = False) -> None:
+        """Return once the page is quiet; `anew`: something was just done to it, which may not show yet."""
         clock = asyncio.get_running_loop().time
+        if anew:
+            self._last = clock()
         seen = self._awaited()
         while not self.stopped and (
             not self._stands(clock()) or self._waits() or clock() < self._last + QUIET_SECONDS
@@ -77,12 +83,16 @@ class Traffic:
     def _began(self, request: Request) -> None:
         if urlsplit(request.url).scheme in {"http", "https"}:
             self.asked[_key(request)] += 1
+            if _folder(request) in self._players:
+                return
             if request.resource_type not in _UNENDING:
                 self._unanswered[request] = _key(request)
         self._last = asyncio.get_running_loop().time()
 
     def _responded(self, response: Response) -> None:
         request = response.request
+        if response.headers.get("content-type", "").startswith(_MEDIA):
+            self._players.add(_folder(request))
         if response.from_service_worker:
             self.asked[_key(request)] -= 1
         else:
@@ -108,3 +118,7 @@ class Traffic:
 
 def _key(request: Request) -> Asked:
     return request.method, crossing(request.url)
+
+
+def _folder(request: Request) -> str:
+    return request.url.partition("?")[0].rpartition("/")[0]

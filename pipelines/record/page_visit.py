@@ -1,9 +1,10 @@
-"""One visit in one browser: open, wait until quiet, look, scroll once, look again. Nothing is clicked.
+"""One visit in one browser: open, wait until quiet, look, answer a consent dialog, scroll, play, look again.
 
-    open → load → quiet → screenshot (viewport) → scroll to the end and back → quiet → screenshot (whole) → DOM
+    open → load → quiet → screenshot (viewport) → consent → scroll to the end and back → quiet
+         → player started, stopped at its budget → screenshot (whole) → DOM
 
-Every wait ends at the visit's deadline, or when its budget of bytes is spent: what was seen until then stays.
-Dialogs are dismissed by Playwright; windows that the page opens are recorded, but not looked at.
+The first screenshot is taken before anything is done to the page. Every wait ends at a deadline, or when
+the page's budget of bytes is spent: what was seen until then stays, and the step says how it ended.
 """
 
 from __future__ import annotations
@@ -14,15 +15,22 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urldefrag
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page
+from playwright.async_api import Response
 
 from evidence.reasons import Reason
+from pipelines.record.challenges import CHALLENGES
 from pipelines.record.chromium import VIEWPORT, Chromium
+from pipelines.record.consent import RULES, WORDS
 from pipelines.record.exchange import Asked
 from pipelines.record.limits import DOM_CHARACTERS, PAGE_REQUESTS, PAGE_WINDOWS, TITLE_CHARACTERS
+from pipelines.record.page_steps import Interruptions, Steps
 from pipelines.record.page_traffic import Traffic
+from pipelines.record.player import play
+from pipelines.record.worlds import Worlds, script
+from pipelines.relay import Valve
 from storage.settings import Settings
 
 SCREENSHOT_HEIGHT: Final = 16384
@@ -35,35 +43,15 @@ SCROLL_PAUSE_MS: Final = 50
 _SCROLL_SECONDS: Final = 5.0
 """For the scroll of a page that has used up its time."""
 _LOOK_SECONDS: Final = 15.0
+_ACT_SECONDS: Final = 10.0
+"""For a consent dialog to go, and for a player beyond its own budget of time."""
 _TICK_SECONDS: Final = 0.1
 _UNSETTLED: Final = "page-unsettled"
 _UNSEEN: Final = "screenshot-failed"
-
 Progress = Callable[[str, int], None]
 """Takes what is being done, and the bytes received so far."""
 
-_SCROLL: Final = """async ([steps, pause]) => {
-  for (let step = 1; step <= steps; step++) {
-    scrollTo({top: step * innerHeight, behavior: 'instant'});
-    await new Promise(done => setTimeout(done, pause));
-    if (scrollY + innerHeight >= document.documentElement.scrollHeight - 1) break;
-  }
-  scrollTo({top: 0, behavior: 'instant'});
-}"""
-_READ: Final = """textMax => {
-  const body = document.body, kind = document.doctype;
-  const seen = 'img,video,audio,canvas,svg,iframe,object,embed';
-  const html = (kind ? new XMLSerializer().serializeToString(kind) : '') + document.documentElement.outerHTML;
-  return {
-    html: html.slice(0, DOM_MAX),
-    cut: html.length > DOM_MAX,
-    title: document.title.slice(0, TITLE_MAX),
-    text: body ? body.innerText.slice(0, textMax) : '',
-    empty: !body || !(body.innerText.trim() || body.querySelector(seen)),
-    agent: navigator.userAgent,
-  };
-}""".replace("DOM_MAX", str(DOM_CHARACTERS)).replace("TITLE_MAX", str(TITLE_CHARACTERS))
-_HEIGHT: Final = "() => Math.max(document.documentElement.scrollHeight, document.body?.scrollHeight || 0)"
+_SCROLL, _READ = script("scroll"), script("read")
 
 
 @dataclass(slots=True)
@@ -86,6 +74,13 @@ class Seen:
     agent: str = ""
     empty: bool = False
     reasons: list[Reason] = field(default_factory=list)
+    consent: list[dict[str, Any]] = field(default_factory=list)
+    """Dialogs that asked for consent: {frame, rule, action, button, text, covers, why}."""
+    players: list[dict[str, Any]] = field(default_factory=list)
+    """As `pipelines.record.player.play` gives them."""
+    steps: Steps = field(default_factory=Steps)
+    scripts: dict[str, str] = field(default_factory=dict)
+    """What was run in the page (`Worlds.ran`)."""
     asked: Counter[Asked] = field(default_factory=Counter)
     answered: Counter[Asked] = field(default_factory=Counter)
     """What Playwright reported as requested, and as answered (`Traffic`)."""
@@ -94,19 +89,21 @@ class Seen:
 class Visit:
     """Visits one URL; `seen` fills as it goes and is valid whenever the visit is stopped."""
 
-    def __init__(self, browser: Chromium, settings: Settings, on_progress: Progress) -> None:
+    def __init__(self, browser: Chromium, settings: Settings, valve: Valve, on_progress: Progress) -> None:
+        """`valve` is the tunnel's."""
         self._context, self._tap = browser.context, browser.tap
-        self._settings, self._say = settings, on_progress
+        self._settings, self._valve, self._say = settings, valve, on_progress
         self._step = "opening the page"
         self._hangs = False
+        self._documents = 0
         self._page = self._context.pages[0]
         log = self._tap.assembler
         self._traffic = Traffic(self._page, lambda: log.awaited, lambda: log.under_way)
-        self.seen = Seen(asked=self._traffic.asked, answered=self._traffic.answered)
-        self._windows = 0
-        self._closing: set[asyncio.Future[None]] = set()
-        self._context.on("page", self._opened)
+        self._worlds = Worlds(self._page)
+        self.seen = Seen(scripts=self._worlds.ran, asked=self._traffic.asked, answered=self._traffic.answered)
+        self._interruptions = Interruptions(self._page, self.seen.steps)
         self._page.on("crash", lambda _: self._note("browser-failed", "the page crashed"))
+        self._page.on("domcontentloaded", self._document)
 
     async def run(self, url: str) -> None:
         """Visit. What goes wrong with the page stands in `seen`; raises nothing of its own."""
@@ -114,68 +111,138 @@ class Visit:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.page_timeout
         try:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    response = await self._page.goto(url, wait_until="commit", timeout=0)
-            except (TimeoutError, PlaywrightError) as error:
-                late = f"no answer within {self._settings.page_timeout:g} s"
-                self.seen.error = str(error).partition("\n")[0] or late
+            response = await self._open(url, deadline)
+            if response is None and not self.seen.opened:
                 return
-            self.seen.opened, self.seen.status = True, response.status if response else 0
-            settled = await self._try("loading the page", self._traffic.quiet(), deadline, _UNSETTLED)
+            settled = await self._try("load", self._settle(), deadline, _UNSETTLED)
             if self._traffic.broken:
                 self._note(_UNSETTLED, "the document was cut short")
-            await self._look("viewport", self._screenshot("viewport"))
+            await self._look("screenshot-viewport", self._screenshot("viewport"))
             if not self._traffic.stopped:
+                await self._try("consent", self._consent(), clock() + _ACT_SECONDS, _UNSETTLED)
                 longer = max(deadline, clock() + _SCROLL_SECONDS)
-                await self._try("scrolling", self._scroll(quiet=settled), longer, _UNSETTLED)
-            await self._look("full", self._screenshot("full"))
-            await self._look("DOM", self._read())
+                await self._try("scroll", self._scroll(quiet=settled), longer, _UNSETTLED)
+            if not self._traffic.stopped and self._settings.player_seconds:
+                longer = clock() + self._settings.player_seconds + _ACT_SECONDS
+                await self._try("player", self._play(), longer, _UNSETTLED)
+            await self._look("screenshot-full", self._screenshot("full"))
+            await self._look("read", self._read())
         finally:
             self.seen.final_url = self._page.url
             watch.cancel()
 
-    async def _scroll(self, *, quiet: bool) -> None:
-        await self._page.evaluate(_SCROLL, [SCROLL_STEPS, SCROLL_PAUSE_MS])
+    async def _open(self, url: str, deadline: float) -> Response | None:
+        step = self.seen.steps.begin("open")
+        try:
+            async with asyncio.timeout_at(deadline):
+                response = await self._page.goto(url, wait_until="commit", timeout=0)
+        except (TimeoutError, PlaywrightError) as error:
+            late = f"no answer within {self._settings.page_timeout:g} s"
+            self.seen.error = str(error).partition("\n")[0] or late
+            step.end("failed", self.seen.error)
+            return None
+        self.seen.opened, self.seen.status = True, response.status if response else 0
+        step.end("done")
+        return response
+
+    async def _settle(self) -> str:
+        await self._traffic.quiet()
+        return ""
+
+    async def _consent(self) -> str:
+        """Answer the dialogs, once; a page that this leads away from is returned to."""
+        ask = self._worlds.everywhere
+        self.seen.consent = found = await ask("consent", RULES, WORDS, True)
+        if not found:
+            return "nothing"
+        pressed = [one for one in found if one.get("action")]
+        if pressed:
+            await self._after_press(leads=any(one["rule"] == "google" for one in pressed))
+        left = await ask("consent", RULES, WORDS, False) if pressed else found
+        covering = [one for one in left if one.get("covers")]
+        for one in covering[:1]:
+            self._note(
+                "consent-remains",
+                f"rule {one['rule']}: {one['why'] or 'it stayed after its button was pressed'}",
+            )
+        await self._interruptions.close_windows()
+        told = [f"{one['rule']}: {one['action']} ({one['button']})" for one in pressed]
+        return "; ".join(told) or f"left alone: {found[0].get('why') or found[0].get('error', '')}"
+
+    async def _after_press(self, *, leads: bool) -> None:
+        before, documents = urldefrag(self._page.url).url, self._documents
+        await self._traffic.quiet(anew=True)
+        if self._documents > documents and urldefrag(self._page.url).url != before and not leads:
+            self.seen.steps.note("consent", "undone", f"it led to {self._page.url}")
+            await self._page.go_back(wait_until="commit", timeout=0)
+            await self._traffic.quiet(anew=True)
+
+    async def _scroll(self, *, quiet: bool) -> str:
+        await self._worlds.here("scroll", [SCROLL_STEPS, SCROLL_PAUSE_MS])
         if quiet:  # a page that never was will not be now
             await self._traffic.quiet()
+        return ""
 
-    async def _screenshot(self, name: str) -> None:
+    async def _play(self) -> str:
+        seconds, most = self._settings.player_seconds, self._settings.player_max_bytes
+        self.seen.players = players = await play(self._worlds, self._valve, seconds=seconds, max_bytes=most)
+        await self._interruptions.close_windows()
+        told = [f"{one['ended']} at {one.get('at', 0)} ms {one.get('why', '')}".strip() for one in players]
+        held = "; the door holds back the rest" if self._valve.is_shut else ""
+        return "; ".join(told) + held or "nothing"
+
+    async def _screenshot(self, name: str) -> str:
         options: dict[str, Any] = {"type": "png", "timeout": 0, "full_page": name == "full"}
-        if name == "full" and int(await self._page.evaluate(_HEIGHT)) > SCREENSHOT_HEIGHT:
+        if name == "full" and int(await self._worlds.here("height")) > SCREENSHOT_HEIGHT:
             self.seen.clipped = True
             options["clip"] = {"x": 0, "y": 0, "width": VIEWPORT[0], "height": SCREENSHOT_HEIGHT}
         self.seen.pictures[name] = await self._page.screenshot(**options)
+        return ""
 
-    async def _read(self) -> None:
-        found = await self._page.evaluate(_READ, TEXT_MAX)
+    async def _read(self) -> str:
+        found = await self._worlds.here("read", DOM_CHARACTERS, TITLE_CHARACTERS, TEXT_MAX)
         self.seen.html, self.seen.title, self.seen.text = found["html"], found["title"], found["text"]
         self.seen.empty, self.seen.agent = bool(found["empty"]), found["agent"]
         if found["cut"]:
             self._note("budget-spent", f"dom.html was cut at {DOM_CHARACTERS} characters")
+        asks = await self._worlds.here("challenge", CHALLENGES)
+        if asks:
+            self._note("challenge-unsolved", f"{asks} asks for a proof of being human")
+        return ""
 
-    async def _try(self, step: str, work: Coroutine[Any, Any, None], deadline: float, code: str) -> bool:
-        """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error."""
+    async def _try(self, name: str, work: Coroutine[Any, Any, str], deadline: float, code: str) -> bool:
+        """Whether the page did it before the deadline (loop time); that it did not is a reason, not an error.
+
+        `work` gives the step's detail: empty, or `nothing` when there was nothing to do.
+        """
+        step = self.seen.steps.begin(name)
         if self._hangs or self._tap.failure is not None:
             work.close()
+            step.end("skipped")
             return False
-        self._step = step
-        self._say(step, self._tap.assembler.received)
+        self._step = name
+        self._say(name, self._tap.assembler.received)
         try:
             async with asyncio.timeout_at(deadline):
-                await work
+                detail = await work
         except TimeoutError:
             self._hangs = code == _UNSEEN  # it will not answer the next question either
-            self._note(code, f"{step}: not done in the time allowed")
+            self._note(code, f"{name}: not done in the time allowed")
+            step.end("late")
             return False
         except PlaywrightError as error:
-            self._note(code, f"{step}: {error.message.splitlines()[0]}")
+            said = error.message.splitlines()[0]
+            self._note(code, f"{name}: {said}")
+            step.end("failed", said)
             return False
+        step.end(*("nothing", "") if detail == "nothing" else ("done", detail))
         return True
 
-    async def _look(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        deadline = asyncio.get_running_loop().time() + _LOOK_SECONDS
-        await self._try(f"looking ({what})", work, deadline, _UNSEEN)
+    async def _look(self, name: str, work: Coroutine[Any, Any, str]) -> None:
+        await self._try(name, work, asyncio.get_running_loop().time() + _LOOK_SECONDS, _UNSEEN)
+
+    def _document(self, _: Any) -> None:
+        self._documents += 1
 
     async def _watch(self) -> None:
         """Report progress, and cut the network off once the bytes allowed are spent, or cannot be kept."""
@@ -200,17 +267,7 @@ class Visit:
             return f"received more than {allowed} bytes"
         if assembler.requests > PAGE_REQUESTS:
             return f"made more than {PAGE_REQUESTS} requests"
-        return f"opened more than {PAGE_WINDOWS} windows" if self._windows > PAGE_WINDOWS else ""
-
-    def _opened(self, window: Page) -> None:
-        self._windows += 1
-        if self._windows > PAGE_WINDOWS:
-            self._closing.add(asyncio.ensure_future(_close(window)))
+        return f"opened more than {PAGE_WINDOWS} windows" if self._interruptions.opened > PAGE_WINDOWS else ""
 
     def _note(self, code: str, detail: str) -> None:
         self.seen.reasons.append(Reason(code, detail))
-
-
-async def _close(window: Page) -> None:
-    with suppress(PlaywrightError):
-        await window.close()

@@ -341,6 +341,36 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(tmp_path: Path) -> Non
         through(tmp_path, work)
 
 
+def test_a_shut_valve_lets_requests_out_and_no_byte_in_until_the_door_is_closed(tmp_path: Path) -> None:
+    heard = threading.Event()
+
+    def answering(client: socket.socket) -> None:
+        while client.recv(100):
+            heard.set()
+            client.sendall(b"answer")
+
+    def work(tunnel: Tunnel) -> None:
+        sock, _ = ask(tunnel, "a.test", port)
+        with sock:
+            sock.sendall(b"first")
+            assert exactly(sock, 6) == b"answer"
+            assert tunnel.valve.passed == 6
+            heard.clear()
+            tunnel.valve.shut()
+            sock.sendall(b"second")
+            assert heard.wait(5)
+            sock.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
+            assert (tunnel.valve.is_shut, tunnel.valve.passed) == (True, 6)
+
+    with serving(answering) as port:
+        through(tmp_path, work)
+    for thread in [t for t in threading.enumerate() if t.name.startswith("tunnel")]:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
 def test_closing_the_door_cuts_what_is_open_and_leaves_no_thread(tmp_path: Path) -> None:
     before = {t.ident for t in threading.enumerate()}
     kept = []
