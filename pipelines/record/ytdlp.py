@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import certifi
+import playwright
 
 from evidence.reasons import Reason
 from pipelines.child_python import python_argv
@@ -29,7 +30,7 @@ from pipelines.children import ChildResult, Limits, make_workdir, run_child
 from pipelines.guard import Tunnel
 from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
-from pipelines.record.media import media_type, tie
+from pipelines.record.media import Tied, media_type, tie
 from pipelines.record.sink import WarcSink
 from pipelines.record.spool import salvage
 from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
@@ -38,6 +39,10 @@ from storage.settings import Settings
 _FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
 _MEMORY: Final = 2 << 30
+_NODE: Final = Path(playwright.__file__).with_name("driver") / "node"
+"""Pinned with Playwright, and there already: what runs players' own JavaScript (ADR 105)."""
+_AT_ONCE: Final = 4
+"""Segments of a video that are fetched at a time; a browser would take six."""
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
 _RESOURCE: Final = re.compile(r"(?:info(?:-[0-9]+)?|yt-dlp-options)\.json|yt-dlp\.log")
 
@@ -65,6 +70,8 @@ class VideoRecord:
     """What became of the video."""
 
     files: list[MediaFile] = field(default_factory=list)
+    extras: list[dict[str, Any]] = field(default_factory=list)
+    """Subtitles, captions, thumbnail, each one recorded answer: as the manifest's `files` state them."""
     info: dict[str, Any] = field(default_factory=dict)
     """What the site says of it: strings, whole numbers, lists of strings."""
     missing: list[Missing] = field(default_factory=list)
@@ -98,6 +105,8 @@ async def record_video(
         ca_file=_authorities(workdir),
         max_bytes=settings.max_bytes,
         client_emulation=settings.client_emulation,
+        node=str(_NODE),
+        at_once=_AT_ONCE,
         timeout=_SOCKET_SECONDS,
     )
     inbox = _Inbox(sink, workdir, on_progress)
@@ -204,7 +213,11 @@ class _Inbox:
             self._sink.write_exchange(exchange)
             self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
         lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
-        self._video.files += [self._file(event, lines) for event in self._files]
+        for event in self._files:
+            if event["what"] == "video":
+                self._video.files.append(self._file(event, lines))
+            else:
+                self._extra(event, lines)
         return self._video
 
     def _write(self, number: int, exchange: Exchange) -> None:
@@ -216,11 +229,29 @@ class _Inbox:
         kind = "application/json" if name.endswith(".json") else "text/plain; charset=utf-8"
         self._sink.write_resource(name, kind, data)
 
-    def _file(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> MediaFile:
+    def _tie(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> tuple[Path, Tied]:
         path = self._workdir / "files" / event["name"]
         first, end = event["exchanges"]
         answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
-        tied = tie(path, self._sink.path, answers)
+        return path, tie(path, self._sink.path, answers)
+
+    def _extra(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> None:
+        path, tied = self._tie(event, lines)
+        if len(tied.records) != 1:
+            why = f"{event['format_id']}: yt-dlp's own rendering of recorded answers"
+            self._video.missing.append(Missing(path.name, why, CLIENT))
+            return
+        extra = {"name": path.name, "role": event["what"], "type": lines[tied.records[0]]["mime"]}
+        facts = {
+            "size": tied.size,
+            "sha256": tied.sha256,
+            "record": tied.records[0],
+            "how": event["format_id"],
+        }
+        self._video.extras.append({**extra, **facts})
+
+    def _file(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> MediaFile:
+        path, tied = self._tie(event, lines)
         kind, records = media_type(path), tied.records
         role = "original" if tied.ranges else "assembled"
         how = f"{event['how']}, {len(records)} recorded answers"

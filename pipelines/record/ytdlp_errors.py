@@ -12,11 +12,13 @@ from yt_dlp.socks import Socks5Error
 from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, UnsupportedError
 
 from pipelines.record.recording import TooLargeError
-from pipelines.record.ytdlp_taps import NotRecordedError
+from pipelines.record.ytdlp_policy import ChallengeError, LiveError, NotRecordedError
 
 _TYPES: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (TooLargeError, "video-too-large"),
     (NotRecordedError, "video-not-recorded"),
+    (ChallengeError, "video-challenge"),
+    (LiveError, "video-live"),
     (HTTPError, "video-refused"),
     (GeoRestrictedError, "video-refused"),
     (UnsupportedError, "no-video"),

@@ -12,7 +12,7 @@ from yt_dlp.utils import ContentTooShortError, DownloadError, ExtractorError, Un
 from evidence.reasons import SHORTCOMINGS, Reason
 from pipelines.record.recording import TooLargeError
 from pipelines.record.ytdlp_errors import reason_of
-from pipelines.record.ytdlp_taps import NotRecordedError
+from pipelines.record.ytdlp_policy import NotRecordedError
 
 
 def refused(status: int) -> HTTPError:
