@@ -258,8 +258,11 @@ class _Inbox:
         if not records:
             records = (self._sink.write_resource(f"media/{path.name}", kind, path).id,)
             role, how = "", f"{event['how']}, the file itself"
-            why = f"{path.name} is not the bytes of recorded answers"
-            self._video.reasons.append(Reason("video-not-recorded", why))
+            if tied.decrypted:
+                role, how = "assembled", f"{event['how']}, the file itself: {tied.decrypted}"
+            else:
+                why = f"{path.name} is not the bytes of recorded answers"
+                self._video.reasons.append(Reason("video-not-recorded", why))
         return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
 
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from curl_cffi.const import CurlInfo, CurlOpt
-from curl_cffi.curl import (
+from curl_cffi.curl import (  # type: ignore[attr-defined]
     CURL_WRITEFUNC_ERROR,
     Curl,
     CurlError,
-    ffi,  # type: ignore[attr-defined]
-    lib,  # type: ignore[attr-defined]
+    ffi,
+    lib,
 )
 from curl_cffi.requests import Session
 from yt_dlp.networking._curlcffi import CurlCFFIRH

@@ -212,7 +212,7 @@ class Run:
             return [reason_of(error)]
         finally:
             self._recorder.end_all()
-        if not done or not path.is_file():
+        if not (done or what != "video") or not path.is_file():  # of subtitles it does not say
             return [("video-failed", self._log.last or "yt-dlp gave up without a word")]
         self._downloaded += what == "video"
         self._tell(
