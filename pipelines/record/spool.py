@@ -94,6 +94,9 @@ class BodySpool:
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Raises OSError when the disk is full."""
         view = memoryview(chunk)
+        if len(view) == _BATCH and not self._filled:
+            self._keep(view)  # as it is
+            return
         while view:
             piece = view[: _BATCH - self._filled]
             self._batch[self._filled : self._filled + len(piece)] = piece
@@ -127,6 +130,9 @@ class BodySpool:
 
     def _flush(self) -> None:
         batch, self._filled = self._batch[: self._filled], 0
+        self._keep(batch)
+
+    def _keep(self, batch: memoryview) -> None:
         self._payload.update(batch)
         self._block.update(batch)
         if self._decoder is not None and not self._decoder.identity:

@@ -104,7 +104,5 @@ def test_every_form_by_the_usual_handler(by: Any, site: Site, media: Media, path
 @pytest.mark.slow
 @pytest.mark.parametrize("handler", ["urllib", "curl_cffi"])
 @pytest.mark.parametrize("path", FORMS)
-def test_every_form_by_the_other_handlers(
-    by: Any, site: Site, media: Media, path: str, handler: str
-) -> None:
+def test_every_form_by_the_other_handlers(by: Any, site: Site, media: Media, path: str, handler: str) -> None:
     assert_whole(by(handler)(site.url(f"{path}?run={next(RUN)}")), path, media)
