@@ -67,6 +67,36 @@ def tie(path: Path, warc: Path, lines: Sequence[Line]) -> Tied:
     return Tied(sha256, size, tuple(line["id"] for line in used), bool(used) and _are_ranges(used))
 
 
+def fill(path: Path, warc: Path, lines: Sequence[Line], kept_bodies: Mapping[str, Path]) -> Tied:
+    """Make the file that yt-dlp left hollow at `path`: one record's content, or of several the last that has it.
+
+    `kept_bodies` are bodies by the id of their record: a whole one becomes the file as it is. A file that
+    the records do not fill stays hollow, and has none. Raises OSError.
+    """
+    with open_spooled(path) as stream:
+        at = size = os.fstat(stream.fileno()).st_size
+    used: list[Line] = []
+    for line in reversed([line for line in lines if line.get("status") in _OK and line.get("content_size")]):
+        start = line.get("range_start", 0)
+        if start < at <= start + line["content_size"] and (used or start + line["content_size"] == size):
+            used.insert(0, line)
+            at = start
+    if at or not size:
+        return Tied("", size, (), ranges=False)
+    path.unlink()
+    body = kept_bodies.get(used[0]["id"])
+    if len(used) == 1 and body is not None and used[0]["content"] == used[0]["payload"]:
+        body.rename(path)
+        return Tied(used[0]["content"], size, (used[0]["id"],), ranges=True)
+    digest = hashlib.sha256()
+    with path.open("xb") as out:
+        for line, keep in zip(used, kept(used), strict=True):
+            for piece in content_of(warc, line, keep):
+                digest.update(piece)
+                out.write(piece)
+    return Tied(digest.hexdigest(), size, tuple(line["id"] for line in used), ranges=True)
+
+
 def media_type(path: Path) -> str:
     """The type that the file's first bytes show; else application/octet-stream. Raises OSError."""
     with open_spooled(path) as stream:

@@ -120,8 +120,9 @@ class TeeSocket:
 def _receiver(sock: Any) -> Callable[[memoryview], int]:
     """What fills a buffer from the socket with as little Python between as may be."""
     if isinstance(sock, ssl.SSLSocket):
-        return lambda view: sock.read(len(view), view)  # type: ignore[return-value, arg-type]  # into a buffer: a count
-    return lambda view: sock.recv_into(view)
+        return lambda view: sock.read(len(view), view)  # type: ignore[return-value]  # into a buffer: a count
+    receive: Callable[[memoryview], int] = sock.recv_into
+    return receive
 
 
 def recording_connection(base: type[Any], recorder: Recorder, peer_of: PeerOf) -> type[Any]:

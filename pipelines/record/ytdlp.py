@@ -30,7 +30,7 @@ from pipelines.children import ChildResult, Limits, make_workdir, run_child
 from pipelines.guard import Tunnel
 from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
-from pipelines.record.media import Tied, media_type, tie
+from pipelines.record.media import Tied, fill, media_type, tie
 from pipelines.record.sink import WarcSink
 from pipelines.record.spool import salvage
 from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
@@ -166,6 +166,8 @@ class _Inbox:
         self._written: list[Future[None]] = []
         self._responses: dict[int, str] = {}
         """Record ids of the answers by the exchange's number."""
+        self._numbers: dict[str, int] = {}
+        """The other way round."""
         self._files: list[dict[str, Any]] = []
         self._video = VideoRecord()
         self._broken = False
@@ -189,7 +191,8 @@ class _Inbox:
                 self._on_progress(event["text"], event["done"], event["total"])
             case "exchange":
                 exchange = decode_exchange(event["exchange"], self._workdir / "spool")
-                self._written.append(self._writer.submit(self._write, event["number"], exchange))
+                keep = event["keep"]
+                self._written.append(self._writer.submit(self._write, event["number"], exchange, keep=keep))
             case "resource":
                 name, data = _known(_RESOURCE, event["name"]), event["text"].encode("utf-8", "replace")
                 self._written.append(self._writer.submit(self._keep, name, data))
@@ -214,16 +217,26 @@ class _Inbox:
             self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
         lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
         for event in self._files:
-            if event["what"] == "video":
-                self._video.files.append(self._file(event, lines))
+            path, tied = self._tie(event, lines)
+            if event["what"] != "video":
+                self._extra(event, path, tied, lines)
+            elif event["hollow"] and not tied.records:
+                why = f"{path.name} is not the bytes of recorded answers, and was not kept itself"
+                self._video.reasons.append(Reason("video-not-recorded", why))
             else:
-                self._extra(event, lines)
+                self._video.files.append(self._file(event, path, tied))
+        for body in (self._workdir / "files").glob("*.body"):
+            body.unlink()
         return self._video
 
-    def _write(self, number: int, exchange: Exchange) -> None:
+    def _write(self, number: int, exchange: Exchange, *, keep: bool) -> None:
+        body = exchange.response_body.path
+        if keep and body is not None:
+            os.link(body, self._kept(number), follow_symlinks=False)
         _, response = self._sink.write_exchange(exchange)
         if response is not None:
             self._responses[number] = response.id
+            self._numbers[response.id] = number
 
     def _keep(self, name: str, data: bytes) -> None:
         kind = "application/json" if name.endswith(".json") else "text/plain; charset=utf-8"
@@ -233,10 +246,18 @@ class _Inbox:
         path = self._workdir / "files" / event["name"]
         first, end = event["exchanges"]
         answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
-        return path, tie(path, self._sink.path, answers)
+        if not event["hollow"]:
+            return path, tie(path, self._sink.path, answers)
+        tied = fill(path, self._sink.path, answers, {one: self._kept(n) for one, n in self._numbers.items()})
+        return path, tied
 
-    def _extra(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> None:
-        path, tied = self._tie(event, lines)
+    def _kept(self, number: int) -> Path:
+        """The second name of a body, under which it outlives its way to the WARC."""
+        return self._workdir / "files" / f"{number}.body"
+
+    def _extra(
+        self, event: dict[str, Any], path: Path, tied: Tied, lines: Mapping[str, dict[str, Any]]
+    ) -> None:
         if len(tied.records) != 1:
             why = f"{event['format_id']}: yt-dlp's own rendering of recorded answers"
             self._video.missing.append(Missing(path.name, why, CLIENT))
@@ -250,8 +271,7 @@ class _Inbox:
         }
         self._video.extras.append({**extra, **facts})
 
-    def _file(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> MediaFile:
-        path, tied = self._tie(event, lines)
+    def _file(self, event: dict[str, Any], path: Path, tied: Tied) -> MediaFile:
         kind, records = media_type(path), tied.records
         role = "original" if tied.ranges else "assembled"
         how = f"{event['how']}, {len(records)} recorded answers"

@@ -4,15 +4,17 @@
 
 stdin, one JSON object: `Job` of pipelines/record/ytdlp_wire.py. stdout, one JSON object a line:
 
-    {"event": "exchange", "number": 0, "exchange": {…}}     pipelines/record/ytdlp_wire.py
+    {"event": "exchange", "number": 0, "keep": false, "exchange": {…}}     pipelines/record/ytdlp_wire.py
     {"event": "progress", "text": "22 mp4", "done": 65536, "total": 102400}
-    {"event": "file", "what": "video", "name": "1-22.mp4", "format_id": "22", "how": "https", "exchanges": [4, 10]}
+    {"event": "file", "what": "video", "hollow": true, "name": "1-22.mp4", "format_id": "22", "how": "https",
+     "exchanges": [4, 10]}
     {"event": "resource", "name": "info.json", "text": "…"}
     {"event": "missing", "url": "https://…", "why": "…"}
     {"event": "reason", "code": "video-cut", "detail": "…"}
     {"event": "end", "info": {…}, "ytdlp": {"version": "…", "options": {…}, "extractor": "…"}}
 
 `exchanges` says, from one number up to before the other, what was exchanged while that file was downloaded.
+A hollow file has its size alone: its bytes are those of exchanges, whose bodies are to be kept for it.
 """
 
 from __future__ import annotations

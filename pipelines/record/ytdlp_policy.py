@@ -49,6 +49,12 @@ def recordable(info: dict[str, Any]) -> bool:
     return downloader is not None and issubclass(downloader, _RECORDED)
 
 
+def in_one_piece(info: dict[str, Any]) -> bool:
+    """Whether one request brings the whole file, if nothing goes wrong."""
+    chunked = (info.get("downloader_options") or {}).get("http_chunk_size")
+    return not chunked and get_suitable_downloader(dict(info), {"hls_prefer_native": True}) is HttpFD
+
+
 def refuse_the_rest(proxy: str, program: str) -> None:
     """From here on this process connects to `proxy` (a URL) only, and runs `program` only."""
     door = urlsplit(proxy)

@@ -28,6 +28,7 @@ from pipelines.record.ytdlp_policy import (
     ChallengeError,
     LiveError,
     NotRecordedError,
+    in_one_piece,
     invent_nothing,
     recordable,
     refuse_the_rest,
@@ -106,6 +107,7 @@ class Run:
         signal.signal(signal.SIGTERM, self._recorder.stop)
         self._exchanges = self._downloaded = 0
         self._giving = Lock()
+        self._hollow = False
         self._log = Log()
         self._told = 0.0
         self._infos: list[dict[str, Any]] = []
@@ -207,17 +209,23 @@ class Run:
         try:
             if not recordable(info):
                 raise NotRecordedError(f"{info['protocol']} would be fetched beside the taps")
-            done, _ = self._ydl.dl(str(path), info, subtitle=what != "video")
+            self._hollow = what == "video" and in_one_piece(info)
+            if self._hollow:
+                done = self._ydl.download_hollow(path, info)
+            else:
+                done, _ = self._ydl.dl(str(path), info, subtitle=what != "video")
         except _DOWNLOAD_ERRORS as error:
             return [reason_of(error)]
         finally:
             self._recorder.end_all()
+            hollow, self._hollow = self._hollow, False
         if not (done or what != "video") or not path.is_file():  # of subtitles it does not say
             return [("video-failed", self._log.last or "yt-dlp gave up without a word")]
         self._downloaded += what == "video"
         self._tell(
             "file",
             what=what,
+            hollow=hollow,
             name=path.name,
             format_id=str(info.get("format_id") or ""),
             how=str(info.get("protocol") or ""),
@@ -228,7 +236,7 @@ class Run:
     def _give(self, exchange: Exchange) -> None:
         """Send an exchange to the parent, which writes it."""
         with self._giving:
-            self._tell("exchange", number=self._exchanges, exchange=exchange)
+            self._tell("exchange", number=self._exchanges, keep=self._hollow, exchange=exchange)
             self._exchanges += 1
 
     def _progress(self, status: dict[str, Any]) -> None:

@@ -7,11 +7,14 @@ is left out: what would fetch beside the taps does not fetch at all (pipelines/r
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import urllib3
 from yt_dlp import YoutubeDL
+from yt_dlp.downloader.http import HttpFD
 from yt_dlp.networking import _requests
 from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
@@ -45,11 +48,44 @@ class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no type
         known = [self._handlers[h.RH_KEY] for h in handlers if h.RH_KEY in self._handlers]
         return super().build_request_director(known, preferences)
 
+    def download_hollow(self, path: Path, info: dict[str, Any]) -> bool:
+        """Download one file over HTTP, its bytes into the exchanges only; whether it came."""
+        downloader = HollowHttpFD(self, self.params)
+        for hook in self._progress_hooks:
+            downloader.add_progress_hook(hook)
+        done, _ = downloader.download(str(path), info)
+        return bool(done)
+
     def get_info_extractor(self, ie_key: str) -> Any:
         """yt-dlp's extractor, which solves no bot challenge here."""
         extractor = super().get_info_extractor(ie_key)
         refuse_solvers(extractor)
         return extractor
+
+
+class _Hollow:
+    """A file that only grows: what is written to it is in the WARC already, and made into the file from there."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = stream.seek(0, io.SEEK_END)
+
+    def write(self, data: bytes) -> int:
+        self._size += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.truncate(self._size)
+        self._stream.close()
+
+
+class HollowHttpFD(HttpFD):  # type: ignore[misc]
+    """yt-dlp's downloader of one file, which leaves the file hollow."""
+
+    def sanitize_open(self, filename: str, mode: str) -> tuple[Any, str]:
+        """Open it hollow."""
+        stream, name = super().sanitize_open(filename, mode)
+        return _Hollow(stream), name
 
 
 def _handlers(recording: Recording) -> dict[str, type[Any]]:
