@@ -258,6 +258,14 @@ def post(request: Request) -> Response:
     )
 
 
+@router.page("/streams/page")
+def page(request: Request) -> Response:
+    """Several videos on one page: `forms` are paths, `run` goes on to each."""
+    run, forms = request.query["run"][0], request.query["forms"][0].split(",")
+    videos = "".join(f"<video src='{path}?run={run}'></video>" for path in forms)
+    return html(f"<html><head><title>いろいろ</title></head><body>{videos}</body></html>")
+
+
 @router.page("/streams/challenge")
 def challenge(request: Request) -> Response:
     """What a content network answers when it takes a client for a robot."""

@@ -62,7 +62,7 @@ print(json.dumps(said))
 """
 
 
-def python(code: str, **facts: Any) -> Any:
+def python(code: str) -> Any:
     """What a Python of its own says, for what it may do can never be undone."""
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -159,7 +159,7 @@ def test_no_bot_challenge_is_solved_with_emulation_or_without(emulation: bool) -
     [
         ("/streams/challenge", "video-challenge"),
         ("/streams/live.m3u8", "video-live"),
-        ("/streams/dynamic.mpd", "video-live"),
+        pytest.param("/streams/dynamic.mpd", "video-live", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_taken_is_named(record: Recorder, site: Site, path: str, code: str) -> None:
@@ -169,6 +169,7 @@ def test_what_is_not_taken_is_named(record: Recorder, site: Site, path: str, cod
     assert_same_as_served(got, at_once=True)
 
 
+@pytest.mark.slow
 def test_no_configuration_login_or_cookie_of_the_children_s_home_is_used(
     record: Recorder, site: Site
 ) -> None:
