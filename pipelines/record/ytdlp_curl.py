@@ -36,8 +36,6 @@ _AHEAD: Final = 64
 """Pieces, 16 KiB mostly, that libcurl may be ahead of yt-dlp: curl_cffi itself would hold a whole video."""
 _TLS: Final = re.compile(rb"SSL connection using TLSv(\S+) / (\S+)")
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
-_H2: Final = 3
-"""CURL_HTTP_VERSION_2_0."""
 
 
 class _RecordingCurl(Curl):
@@ -111,7 +109,8 @@ class _RecordingCurl(Curl):
         elif kind == _HEADER_OUT:
             if self._recording is None or self._answering:
                 self._end()
-                self._network = self._facts()
+                h2 = data.partition(b"\r\n")[0].endswith(b" HTTP/2")
+                self._network = self._facts("h2" if h2 else "http/1.1")
                 self._recording = self._recorder.begin(self._origin(), self._network)
             self._recording.sent(data.replace(b" HTTP/2\r\n", b" HTTP/1.1\r\n", 1))
         elif kind == _DATA_OUT and self._recording is not None:
@@ -127,7 +126,7 @@ class _RecordingCurl(Curl):
             self._recording.end()
         self._recording, self._answering = None, False
 
-    def _facts(self) -> Network:
+    def _facts(self, protocol: str) -> Network:
         """Of the connection that the request went out on; the chain is shown once, when it was made."""
         peer = self._peer_of(self._info(CurlInfo.LOCAL_PORT))
         known = self._network
@@ -137,7 +136,7 @@ class _RecordingCurl(Curl):
             ip=peer.ip if peer else self._info(CurlInfo.PRIMARY_IP).decode(),
             port=peer.port if peer else self._info(CurlInfo.PRIMARY_PORT),
             dns=peer.dns if peer else (),
-            protocol="h2" if self._info(CurlInfo.HTTP_VERSION) == _H2 else "http/1.1",
+            protocol=protocol,
             chain=(self._chain() or known.chain) if secure else (),
         )
 
