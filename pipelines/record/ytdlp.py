@@ -166,8 +166,8 @@ class _Inbox:
         self._written: list[Future[None]] = []
         self._responses: dict[int, str] = {}
         """Record ids of the answers by the exchange's number."""
-        self._numbers: dict[str, int] = {}
-        """The other way round."""
+        self._bodies: dict[str, Path] = {}
+        """By record id, the second name of a body, under which it outlives its way to the WARC."""
         self._files: list[dict[str, Any]] = []
         self._video = VideoRecord()
         self._broken = False
@@ -230,13 +230,14 @@ class _Inbox:
         return self._video
 
     def _write(self, number: int, exchange: Exchange, *, keep: bool) -> None:
-        body = exchange.response_body.path
+        body, kept = exchange.response_body.path, self._workdir / "files" / f"{number}.body"
         if keep and body is not None:
-            os.link(body, self._kept(number), follow_symlinks=False)
+            os.link(body, kept, follow_symlinks=False)
         _, response = self._sink.write_exchange(exchange)
         if response is not None:
             self._responses[number] = response.id
-            self._numbers[response.id] = number
+            if keep and body is not None:
+                self._bodies[response.id] = kept
 
     def _keep(self, name: str, data: bytes) -> None:
         kind = "application/json" if name.endswith(".json") else "text/plain; charset=utf-8"
@@ -246,14 +247,9 @@ class _Inbox:
         path = self._workdir / "files" / event["name"]
         first, end = event["exchanges"]
         answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
-        if not event["hollow"]:
-            return path, tie(path, self._sink.path, answers)
-        tied = fill(path, self._sink.path, answers, {one: self._kept(n) for one, n in self._numbers.items()})
-        return path, tied
-
-    def _kept(self, number: int) -> Path:
-        """The second name of a body, under which it outlives its way to the WARC."""
-        return self._workdir / "files" / f"{number}.body"
+        if event["hollow"]:
+            return path, fill(path, self._sink.path, answers, self._bodies)
+        return path, tie(path, self._sink.path, answers)
 
     def _extra(
         self, event: dict[str, Any], path: Path, tied: Tied, lines: Mapping[str, dict[str, Any]]
