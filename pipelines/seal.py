@@ -44,7 +44,7 @@ def sealed_manifest(capture: Capture, runtime: Runtime, index: list[dict[str, An
         "clock": clock_block(now),
         "completeness": _completeness(facts, index),
         "environment": environment(runtime.settings),
-        "files": _files(index, capture.id),
+        "files": [*_files(index, capture.id), *facts.get("video_files", [])],
         "media": facts.get("media", []),
         "network": _network(facts),
         "outcome": str(capture.outcome),

@@ -37,6 +37,7 @@ async def record_the_video(capture: Capture, runtime: Runtime) -> str:
     for reason in video.reasons:
         capture.note(reason)
     capture.live["media"] = list(video.files)
+    capture.facts["video_files"] = video.extras
     capture.facts["video"] = {
         "info": video.info,
         "missing": [missing.as_json() for missing in video.missing],

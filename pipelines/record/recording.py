@@ -12,11 +12,12 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from yt_dlp.networking.exceptions import RequestError
 
-from pipelines.record.exchange import Body, BodyState, Exchange, Network
+from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import Head, is_response, parse_head
 from pipelines.record.limits import HEAD_BYTES
 from pipelines.record.spool import BodySpool, append, write_note
@@ -41,6 +42,8 @@ class Recorder:
         """(origin, error) of connections that were never made: no exchange took place on them."""
         self.under_way: list[Recording] = []
         self.stopping = False
+        self._lock = Lock()
+        """Segments of a video are fetched by several threads."""
 
     def stop(self, *_: object) -> None:
         """On SIGTERM: end at the next bytes that arrive, not in the middle of keeping some."""
@@ -48,14 +51,16 @@ class Recorder:
 
     def take(self, size: int, announced: int = 0) -> None:
         """That many bytes of a body came; in all, so many are announced. Raises TooLargeError."""
-        if max(size, announced) > self.allowed:
-            raise TooLargeError(f"{max(size, announced)} bytes, {self.allowed} allowed")
-        self.allowed -= size
+        with self._lock:
+            if max(size, announced) > self.allowed:
+                raise TooLargeError(f"{max(size, announced)} bytes, {self.allowed} allowed")
+            self.allowed -= size
 
     def begin(self, origin: str, network: Network) -> Recording:
         """A new exchange on a connection to `origin` (`https://host`)."""
-        self.under_way.append(Recording(self, origin, network))
-        return self.under_way[-1]
+        recording = Recording(self, origin, network)
+        self.under_way.append(recording)
+        return recording
 
     def end_all(self) -> None:
         """End what nobody closed."""
@@ -76,8 +81,10 @@ class Recording:
         self._response_head = b""
         self._head = Head(0, ())
         self._spool: BodySpool | None = None
-        self._too_large = self._eof = self._over = False
+        self._too_large = self._eof = False
         self._error = ""
+        self.over = False
+        """Whether it was given away."""
         self.answered = False
         """Whether the answer is awaited already: what is sent next belongs to another exchange."""
 
@@ -90,7 +97,7 @@ class Recording:
 
     def received(self, data: memoryview) -> None:
         """Bytes that came in. Raises TooLargeError, OSError when they cannot be kept, SystemExit."""
-        if self._over:
+        if self.over:
             return
         if self._recorder.stopping:
             sys.exit("told to stop")
@@ -116,9 +123,9 @@ class Recording:
 
     def end(self) -> None:
         """Give the exchange away; more calls do nothing."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         self._recorder.under_way.remove(self)
         head, body = self._sent()
         method, url = self._asked()
@@ -132,6 +139,7 @@ class Recording:
                 request_body=Body(len(body), data=body) if body else None,
                 response_head=self._response_head,
                 response_body=self._body(method),
+                layer=Layer.H2_RENDERED if self._network.protocol == "h2" else Layer.H1_BYTES,
                 network=self._network,
                 error=self._error or ("" if self._spool else "the connection ended without an answer"),
                 note=self._note if self._request else None,

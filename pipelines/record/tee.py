@@ -22,6 +22,7 @@ from pipelines.record.exchange import Network
 from pipelines.record.recording import Recorder, Recording
 
 _READ_BUFFER: Final = 1 << 16
+_AT_ONCE: Final = 1 << 18
 _REPR: Final = re.compile(r"<[^<>]*>:? ?")
 
 
@@ -32,24 +33,45 @@ PeerOf = Callable[[int], Connection | None]
 class _TeeFile(io.RawIOBase):
     """What http.client reads the answer from."""
 
-    def __init__(self, raw: io.RawIOBase, recording: Recording) -> None:
-        self._raw = raw
+    def __init__(self, sock: Any, recording: Recording) -> None:
+        self._raw = sock.makefile("rb", buffering=0)  # keeps the socket open until it is closed itself
+        self._receive = _receiver(sock)
         self._recording = recording
+        self._failed: OSError | None = None
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        try:
-            count = self._raw.readinto(buffer)
-        except OSError as error:
-            self._recording.failed(error)
-            raise
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        count = self._fill(view[:_AT_ONCE]) if len(view) > _READ_BUFFER else self._some(view)
         if count:
-            self._recording.received(memoryview(buffer)[:count])
-        elif count == 0:
+            self._recording.received(view[:count])
+        elif self._failed is not None:
+            self._recording.failed(self._failed)
+            raise self._failed
+        else:
             self._recording.ended_by_peer()
         return count
+
+    def _fill(self, view: memoryview) -> int:
+        """As many bytes as there is room for: a reader that asks for more than a buffer waits for all of it.
+
+        TLS gives 16 KiB at a time, and each time through all layers would cost more than its digest.
+        """
+        at, size = 0, len(view)
+        while at < size and (count := self._some(view[at:])):
+            at += count
+        return at
+
+    def _some(self, view: memoryview) -> int:
+        """Some bytes; 0 at the end, and when the transport failed: that is raised once all before it is read."""
+        if self._failed is None:
+            try:
+                return self._receive(view)
+            except OSError as error:
+                self._failed = error
+        return 0
 
     def close(self) -> None:
         if not self.closed:
@@ -83,8 +105,7 @@ class TeeSocket:
         if self._recording is None:
             self._recording = self._begin()
         self._recording.answered = True
-        raw = self._sock.makefile("rb", buffering=0)
-        return io.BufferedReader(_TeeFile(raw, self._recording), _READ_BUFFER)
+        return io.BufferedReader(_TeeFile(self._sock, self._recording), _READ_BUFFER)
 
     def close(self) -> None:
         """Close; an exchange that still waits for its answer ends here."""
@@ -94,6 +115,14 @@ class TeeSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+
+def _receiver(sock: Any) -> Callable[[memoryview], int]:
+    """What fills a buffer from the socket with as little Python between as may be."""
+    if isinstance(sock, ssl.SSLSocket):
+        return lambda view: sock.read(len(view), view)  # type: ignore[return-value]  # into a buffer: a count
+    receive: Callable[[memoryview], int] = sock.recv_into
+    return receive
 
 
 def recording_connection(base: type[Any], recorder: Recorder, peer_of: PeerOf) -> type[Any]:

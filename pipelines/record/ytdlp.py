@@ -22,22 +22,26 @@ from pathlib import Path
 from typing import Any, Final
 
 import certifi
+import playwright
 
 from evidence.reasons import Reason
 from pipelines.child_python import python_argv
 from pipelines.children import ChildResult, Limits, make_workdir, run_child
 from pipelines.guard import Tunnel
-from pipelines.record.exchange import Body, Exchange, Missing
+from pipelines.record.exchange import Exchange, Missing
 from pipelines.record.index import read_index
 from pipelines.record.limits import VIDEO_MEMORY
-from pipelines.record.media import digest_of, media_type, tie
+from pipelines.record.media import Tied, fill, media_type, tie
 from pipelines.record.sink import WarcSink
-from pipelines.record.spool import SpooledBody
 from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
 from storage.settings import Settings
 
 _FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
+_NODE: Final = Path(playwright.__file__).with_name("driver") / "node"
+"""Pinned with Playwright, and there already: what runs players' own JavaScript (ADR 104)."""
+_AT_ONCE: Final = 4
+"""Segments of a video that are fetched at a time; a browser would take six."""
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
 _LARGE: Final = 16 << 20
 """Bytes of a body that waits for its file before it is written: should it be the file, it takes its place."""
@@ -67,6 +71,8 @@ class VideoRecord:
     """What became of the video."""
 
     files: list[MediaFile] = field(default_factory=list)
+    extras: list[dict[str, Any]] = field(default_factory=list)
+    """Subtitles, captions, thumbnail, each one recorded answer: as the manifest's `files` state them."""
     info: dict[str, Any] = field(default_factory=dict)
     """What the site says of it: strings, whole numbers, lists of strings."""
     missing: list[Missing] = field(default_factory=list)
@@ -100,6 +106,8 @@ async def record_video(
         ca_file=_authorities(workdir),
         max_bytes=settings.max_bytes,
         client_emulation=settings.client_emulation,
+        node=str(_NODE),
+        at_once=_AT_ONCE,
         timeout=_SOCKET_SECONDS,
     )
     inbox = _Inbox(sink, workdir, on_progress)
@@ -159,9 +167,8 @@ class _Inbox:
         self._written: list[Future[None]] = []
         self._responses: dict[int, str] = {}
         """Record ids of the answers by the exchange's number."""
-        self._large: list[tuple[int, Exchange]] = []
-        self._digests: dict[str, str] = {}
-        """SHA-256 of media files that were compared already."""
+        self._bodies: dict[str, Path] = {}
+        """By record id, the second name of a body, under which it outlives its way to the WARC."""
         self._files: list[dict[str, Any]] = []
         self._video = VideoRecord()
         self._broken = False
@@ -185,16 +192,14 @@ class _Inbox:
                 self._on_progress(event["text"], event["done"], event["total"])
             case "exchange":
                 exchange = decode_exchange(event["exchange"], self._workdir / "spool")
-                if exchange.response_body.size < _LARGE:
-                    self._written.append(self._writer.submit(self._write, event["number"], exchange))
-                else:
-                    self._large.append((event["number"], exchange))
+                keep = event["keep"]
+                self._written.append(self._writer.submit(self._write, event["number"], exchange, keep=keep))
             case "resource":
                 name, data = _known(_RESOURCE, event["name"]), event["text"].encode("utf-8", "replace")
                 self._written.append(self._writer.submit(self._keep, name, data))
             case "file":
+                _known(_FILE, event["name"])
                 self._files.append(event)
-                self._settle(_known(_FILE, event["name"]))
             case "missing":
                 self._video.missing.append(Missing(event["url"], event["why"], CLIENT))
             case "reason":
@@ -205,7 +210,6 @@ class _Inbox:
 
     def finish(self) -> VideoRecord:
         """Wait for the sink, then settle leftovers and files. Raises OSError."""
-        self._settle("")
         self._writer.shutdown()
         for written in self._written:
             written.result()
@@ -213,56 +217,69 @@ class _Inbox:
             if exchange.error:
                 self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
         lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
-        self._video.files += [self._file(event, lines) for event in self._files]
+        for event in self._files:
+            path, tied = self._tie(event, lines)
+            if event["what"] != "video":
+                self._extra(event, path, tied, lines)
+            elif event["hollow"] and not tied.records:
+                why = f"{path.name} is not the bytes of recorded answers, and was not kept itself"
+                self._video.reasons.append(Reason("video-not-recorded", why))
+            else:
+                self._video.files.append(self._file(event, path, tied))
+        for body in (self._workdir / "files").glob("*.body"):
+            body.unlink()
         return self._video
 
-    def _settle(self, name: str) -> None:
-        """Have the large bodies written, of which one may be the file of that name."""
-        large, self._large = self._large, []
-        for number, exchange in large:
-            if name:
-                self._written.append(self._writer.submit(self._compare, name, exchange.response_body))
-            self._written.append(self._writer.submit(self._write, number, exchange))
-
-    def _compare(self, name: str, body: Body) -> None:
-        """Let a body be the media file if it is equal: then the bytes lie on the disk once, and once in the WARC."""
-        path = self._workdir / "files" / name
-        if not isinstance(body, SpooledBody) or path.stat(follow_symlinks=False).st_size != body.size:
-            return
-        self._digests[name] = digest_of(path)
-        if body.path is None or not self._digests[name] == body.content_sha256 == body.payload_sha256:
-            return
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        spool, files = (os.open(folder, flags) for folder in (body.path.parent, path.parent))
-        try:  # the child's own two folders, and never through a link
-            os.link(body.path.name, "same", src_dir_fd=spool, dst_dir_fd=files, follow_symlinks=False)
-            os.rename("same", name, src_dir_fd=files, dst_dir_fd=files)
-        finally:
-            os.close(spool)
-            os.close(files)
-
-    def _write(self, number: int, exchange: Exchange) -> None:
+    def _write(self, number: int, exchange: Exchange, *, keep: bool) -> None:
+        body, kept = exchange.response_body.path, self._workdir / "files" / f"{number}.body"
+        if keep and body is not None:
+            os.link(body, kept, follow_symlinks=False)
         _, response = self._sink.write_exchange(exchange)
         if response is not None:
             self._responses[number] = response.id
+            if keep and body is not None:
+                self._bodies[response.id] = kept
 
     def _keep(self, name: str, data: bytes) -> None:
         kind = "application/json" if name.endswith(".json") else "text/plain; charset=utf-8"
         self._sink.write_resource(name, kind, data)
 
-    def _file(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> MediaFile:
+    def _tie(self, event: dict[str, Any], lines: Mapping[str, dict[str, Any]]) -> tuple[Path, Tied]:
         path = self._workdir / "files" / event["name"]
         first, end = event["exchanges"]
         answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
-        tied = tie(path, self._sink.path, answers, self._digests.get(path.name, ""))
+        if event["hollow"]:
+            return path, fill(path, self._sink.path, answers, self._bodies)
+        return path, tie(path, self._sink.path, answers)
+
+    def _extra(
+        self, event: dict[str, Any], path: Path, tied: Tied, lines: Mapping[str, dict[str, Any]]
+    ) -> None:
+        if len(tied.records) != 1:
+            why = f"{event['format_id']}: yt-dlp's own rendering of recorded answers"
+            self._video.missing.append(Missing(path.name, why, CLIENT))
+            return
+        extra = {"name": path.name, "role": event["what"], "type": lines[tied.records[0]]["mime"]}
+        facts = {
+            "size": tied.size,
+            "sha256": tied.sha256,
+            "record": tied.records[0],
+            "how": event["format_id"],
+        }
+        self._video.extras.append({**extra, **facts})
+
+    def _file(self, event: dict[str, Any], path: Path, tied: Tied) -> MediaFile:
         kind, records = media_type(path), tied.records
         role = "original" if tied.ranges else "assembled"
         how = f"{event['how']}, {len(records)} recorded answers"
         if not records:
             records = (self._sink.write_resource(f"media/{path.name}", kind, path).id,)
             role, how = "", f"{event['how']}, the file itself"
-            why = f"{path.name} is not the bytes of recorded answers"
-            self._video.reasons.append(Reason("video-not-recorded", why))
+            if tied.decrypted:
+                role, how = "assembled", f"{event['how']}, the file itself: {tied.decrypted}"
+            else:
+                why = f"{path.name} is not the bytes of recorded answers"
+                self._video.reasons.append(Reason("video-not-recorded", why))
         return MediaFile(path, role, kind, tied.sha256, tied.size, records, how, event["format_id"])
 
 

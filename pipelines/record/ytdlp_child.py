@@ -4,15 +4,17 @@
 
 stdin, one JSON object: `Job` of pipelines/record/ytdlp_wire.py. stdout, one JSON object a line:
 
-    {"event": "exchange", "number": 0, "exchange": {…}}     pipelines/record/ytdlp_wire.py
+    {"event": "exchange", "number": 0, "keep": false, "exchange": {…}}     pipelines/record/ytdlp_wire.py
     {"event": "progress", "text": "22 mp4", "done": 65536, "total": 102400}
-    {"event": "file", "name": "1-22.mp4", "format_id": "22", "how": "https", "exchanges": [4, 10]}
+    {"event": "file", "what": "video", "hollow": true, "name": "1-22.mp4", "format_id": "22", "how": "https",
+     "exchanges": [4, 10]}
     {"event": "resource", "name": "info.json", "text": "…"}
     {"event": "missing", "url": "https://…", "why": "…"}
     {"event": "reason", "code": "video-cut", "detail": "…"}
     {"event": "end", "info": {…}, "ytdlp": {"version": "…", "options": {…}, "extractor": "…"}}
 
 `exchanges` says, from one number up to before the other, what was exchanged while that file was downloaded.
+A hollow file has its size alone: its bytes are those of exchanges, whose bodies are to be kept for it.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ import gc
 import json
 import os
 import sys
+from threading import Lock
 from typing import Any, Final
 
 from pipelines.record.ytdlp_wire import Job, encode
 
-_NOT_NEEDED: Final = ("curl_cffi", "mutagen", "websockets", "secretstorage")
-"""What yt-dlp would import for things that we do not let it do: impersonation, tags, sockets, browsers' cookies."""
+_NOT_NEEDED: Final = ("mutagen", "websockets", "secretstorage")
+"""What yt-dlp would import for things that we do not let it do: tags, sockets, browsers' cookies."""
+_EMULATION: Final = ("curl_cffi",)
+"""What it would pass for a browser with."""
 _GARBAGE: Final = 100_000
 """Objects made before garbage is looked for: what yt-dlp imports is none, and looking costs 0.05 s."""
 
@@ -36,13 +41,17 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # whatever prints must not disturb the events
 
+    one_at_a_time = Lock()
+
     def tell(event: str, **facts: Any) -> None:
-        out.write(encode({"event": event, **facts}))
+        line = encode({"event": event, **facts})
+        with one_at_a_time:
+            out.write(line)
 
     job = Job(**json.load(sys.stdin))
     if job.ca_file:
-        os.environ["SSL_CERT_FILE"] = job.ca_file
-    for optional in _NOT_NEEDED:
+        os.environ["SSL_CERT_FILE"] = os.environ["CURL_CA_BUNDLE"] = job.ca_file
+    for optional in _NOT_NEEDED if job.client_emulation else _NOT_NEEDED + _EMULATION:
         sys.modules[optional] = None  # type: ignore[assignment]  # yt-dlp goes on without
     gc.set_threshold(_GARBAGE)
     from pipelines.record.ytdlp_run import Run  # noqa: PLC0415  # after the settings above, which it reads

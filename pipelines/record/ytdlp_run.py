@@ -10,20 +10,30 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
-from yt_dlp.downloader import get_suitable_downloader
-from yt_dlp.downloader.external import ExternalFD
-from yt_dlp.downloader.rtmp import RtmpFD
-from yt_dlp.utils import YoutubeDLError
+from yt_dlp.networking.exceptions import RequestError
+from yt_dlp.utils import YoutubeDLError, determine_ext
 from yt_dlp.version import __version__ as ytdlp_version
 
 from pipelines.connections import lookup
 from pipelines.record.exchange import Exchange
 from pipelines.record.recording import Recorder
+from pipelines.record.ytdlp_choice import EXTRAS, Extra, choose_extras, choose_formats
 from pipelines.record.ytdlp_errors import reason_of
-from pipelines.record.ytdlp_taps import NotRecordedError, RecordingYoutubeDL, refuse_other_programs
+from pipelines.record.ytdlp_policy import (
+    ChallengeError,
+    LiveError,
+    NotRecordedError,
+    in_one_piece,
+    invent_nothing,
+    recordable,
+    refuse_the_rest,
+)
+from pipelines.record.ytdlp_taps import RecordingYoutubeDL
 from pipelines.record.ytdlp_wire import Job
 
 _ENTRIES: Final = 4
@@ -32,7 +42,8 @@ _HINTS: Final = 6
 _TEXT_MAX: Final = 4 << 20
 """Characters of one resource: a line to the parent has its limit."""
 _PROGRESS_SECONDS: Final = 0.25
-_DOWNLOAD_ERRORS: Final = (YoutubeDLError, NotRecordedError, OSError, MemoryError)
+_DOWNLOAD_ERRORS: Final = (YoutubeDLError, RequestError, ChallengeError, LiveError, OSError, MemoryError)
+_NOT_YET: Final = frozenset({"is_live", "is_upcoming"})
 _LOG_MAX: Final = 1 << 20
 _FACTS: Final = (
     "id", "title", "description", "uploader", "uploader_id", "uploader_url", "channel", "channel_id",
@@ -48,12 +59,14 @@ def options_of(job: Job) -> dict[str, Any]:
     return {
         "cachedir": False,
         "compat_opts": ["no-certifi"] if job.ca_file else [],
+        "concurrent_fragment_downloads": job.at_once,
         "extractor_retries": 1,
         "file_access_retries": 0,
         "fixup": "never",
         "fragment_retries": 3,
         "geo_bypass": False,
         "hls_prefer_native": True,
+        "js_runtimes": {"node": {"path": job.node}},
         "noplaylist": True,
         "noprogress": True,
         "playlist_items": f"1:{_ENTRIES}",
@@ -61,30 +74,9 @@ def options_of(job: Job) -> dict[str, Any]:
         "skip_unavailable_fragments": False,
         "socket_timeout": job.timeout,
         "updatetime": False,
+        "writeautomaticsub": True,
+        "writesubtitles": True,
     }
-
-
-def choose_formats(formats: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The best original as the site serves it: one file, or picture and sound apart; never merged.
-
-    `formats` come worst first, as yt-dlp sorts them. What only another program could fetch is
-    chosen only if there is nothing else, and refused then with its reason.
-    """
-    media = [f for f in formats if f.get("vcodec") != "none" or f.get("acodec") != "none"]
-    media = [f for f in media if f.get("protocol") != "mhtml" and not f.get("has_drm")]
-    recordable = [f for f in media if not _needs_other_program(f)] or media
-    both = [f for f in recordable if f.get("vcodec") != "none" and f.get("acodec") != "none"]
-    pictures = [f for f in recordable if f.get("acodec") == "none"]
-    sounds = [f for f in recordable if f.get("vcodec") == "none"]
-    if pictures and (not both or recordable.index(pictures[-1]) > recordable.index(both[-1])):
-        return [pictures[-1], *sounds[-1:]]
-    return both[-1:] or sounds[-1:]
-
-
-def _needs_other_program(info: dict[str, Any]) -> bool:
-    """Whether yt-dlp would hand the format to ffmpeg or rtmpdump."""
-    downloader = get_suitable_downloader(dict(info), {"hls_prefer_native": True})
-    return downloader is None or issubclass(downloader, ExternalFD | RtmpFD)
 
 
 class Log:
@@ -114,11 +106,15 @@ class Run:
         self._recorder = Recorder(spool, self._give)
         signal.signal(signal.SIGTERM, self._recorder.stop)
         self._exchanges = self._downloaded = 0
+        self._giving = Lock()
+        self._hollow = False
         self._log = Log()
         self._told = 0.0
         self._infos: list[dict[str, Any]] = []
         self._options = options_of(job)
-        refuse_other_programs()
+        refuse_the_rest(job.proxy, job.node)
+        if not job.client_emulation:
+            invent_nothing()
         own = {
             "format": lambda context: iter(choose_formats(context["formats"])),
             "logger": self._log,
@@ -127,7 +123,10 @@ class Run:
         }
         log = Path(job.connections)
         self._ydl = RecordingYoutubeDL(
-            {**self._options, **own}, self._recorder, lambda port: lookup(log, port)
+            {**self._options, **own},
+            self._recorder,
+            lambda port: lookup(log, port),
+            emulation=job.client_emulation,
         )
 
     def run(self) -> None:
@@ -160,8 +159,7 @@ class Run:
         reasons: list[tuple[str, str]] = []
         for entry in self._entries(info or {"entries": []}):
             self._infos.append(entry)
-            for chosen in choose_formats(entry.get("formats") or [entry]):
-                reasons += self._download({**entry, **chosen})
+            reasons += self._video(entry)
         return reasons or ([] if self._downloaded else [("no-video", f"yt-dlp found no video at {url}")])
 
     def _entries(self, info: dict[str, Any]) -> list[dict[str, Any]]:
@@ -174,23 +172,60 @@ class Run:
             self._tell("missing", url=info.get("webpage_url") or self._job.url, why=why)
         return entries
 
+    def _video(self, entry: dict[str, Any]) -> list[tuple[str, str]]:
+        """Download the files of one video; gives the reasons why not all came."""
+        if entry.get("live_status") in _NOT_YET or entry.get("is_live"):
+            return [reason_of(LiveError(f"{entry.get('webpage_url')} is live, or is yet to begin"))]
+        reasons: list[tuple[str, str]] = []
+        for chosen in choose_formats(entry.get("formats") or [entry]):
+            reasons += self._download({**entry, **chosen, "what": "video"})
+        if reasons:
+            return reasons
+        extras = choose_extras(entry)
+        for extra in islice(extras, EXTRAS):
+            reasons += self._extra(extra, entry)
+        for extra in extras:
+            self._tell("missing", url=extra.places[0]["url"], why=f"{extra.what}: {EXTRAS} others were taken")
+        return reasons
+
+    def _extra(self, extra: Extra, entry: dict[str, Any]) -> list[tuple[str, str]]:
+        """Download something beside the video, from the first place that has it."""
+        failures: list[tuple[str, str]] = []
+        for place in extra.places:
+            ext = place.get("ext") or determine_ext(place["url"], "jpg")
+            info = {"http_headers": entry.get("http_headers"), **place, "ext": ext, "format_id": extra.what}
+            failures = self._download({**info, "what": extra.what.partition(" ")[0]})
+            if not failures:
+                return []
+        return [("video-extra-failed", f"{extra.what}: {failures[-1][1]}")]
+
     def _download(self, info: dict[str, Any]) -> list[tuple[str, str]]:
-        """Download one format; gives the reason why it did not come."""
+        """Download one file; gives the reason why it did not come."""
+        what = info["what"]
         form, ext = (re.sub(r"[^0-9A-Za-z]+", "_", str(info.get(key)))[:24] for key in ("format_id", "ext"))
         path = self._files / f"{len(self._infos)}-{form}.{ext}"
         first = self._exchanges
         self._recorder.allowed = self._job.max_bytes
         try:
-            done, _ = self._ydl.dl(str(path), info)
+            if not recordable(info):
+                raise NotRecordedError(f"{info['protocol']} would be fetched beside the taps")
+            self._hollow = what == "video" and in_one_piece(info)
+            if self._hollow:
+                done = self._ydl.download_hollow(path, info)
+            else:
+                done, _ = self._ydl.dl(str(path), info, subtitle=what != "video")
         except _DOWNLOAD_ERRORS as error:
             return [reason_of(error)]
         finally:
             self._recorder.end_all()
-        if not done or not path.is_file():
+            hollow, self._hollow = self._hollow, False
+        if not (done or what != "video") or not path.is_file():  # of subtitles it does not say
             return [("video-failed", self._log.last or "yt-dlp gave up without a word")]
-        self._downloaded += 1
+        self._downloaded += what == "video"
         self._tell(
             "file",
+            what=what,
+            hollow=hollow,
             name=path.name,
             format_id=str(info.get("format_id") or ""),
             how=str(info.get("protocol") or ""),
@@ -200,15 +235,16 @@ class Run:
 
     def _give(self, exchange: Exchange) -> None:
         """Send an exchange to the parent, which writes it."""
-        self._tell("exchange", number=self._exchanges, exchange=exchange)
-        self._exchanges += 1
+        with self._giving:
+            self._tell("exchange", number=self._exchanges, keep=self._hollow, exchange=exchange)
+            self._exchanges += 1
 
     def _progress(self, status: dict[str, Any]) -> None:
-        now = time.monotonic()
-        if now - self._told < _PROGRESS_SECONDS and status["status"] == "downloading":
+        now, info = time.monotonic(), status.get("info_dict", {})
+        too_soon = now - self._told < _PROGRESS_SECONDS and status["status"] == "downloading"
+        if too_soon or info.get("what") != "video":
             return
         self._told = now
-        info = status.get("info_dict", {})
         total = status.get("total_bytes") or status.get("total_bytes_estimate") or 0
         text = f"{info.get('format_id', '')} {info.get('ext', '')}".strip()
         self._tell("progress", text=text, done=int(status.get("downloaded_bytes") or 0), total=int(total))
@@ -223,12 +259,13 @@ class Run:
         for origin, why in dict.fromkeys(self._recorder.unreached):
             self._tell("missing", url=origin, why=why)
         first = clean[0] if clean else {}
-        # No handler that impersonates is recorded yet, so none is installed, whatever was allowed.
+        node = self._ydl._js_runtimes["node"]  # noqa: SLF001  # asked for its version only if it was needed
         ytdlp = {
             "version": ytdlp_version,
             "options": self._options,
             "extractor": str(first.get("extractor") or ""),
-            "client_emulation": {"allowed": self._job.client_emulation, "tls": False},
+            "client_emulation": self._job.client_emulation,
+            "javascript": f"node {node.info.version}" if "info" in vars(node) and node.info else "",
         }
         facts = {key: _fact(first[key]) for key in _FACTS if first.get(key) is not None}
         self._tell("end", info=facts, ytdlp=ytdlp)

@@ -2,39 +2,45 @@
 
 The handlers are subclasses of yt-dlp's (so preferences and options hold), installed through
 `YoutubeDL.build_request_director`, the one place where it makes them. A handler that cannot be recorded
-is left out, and a downloader that hands a URL to another program refuses: what would fetch beside
-the taps does not fetch at all.
+is left out: what would fetch beside the taps does not fetch at all (pipelines/record/ytdlp_policy.py).
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import urllib3
 from yt_dlp import YoutubeDL
-from yt_dlp.downloader.external import ExternalFD
-from yt_dlp.downloader.rtmp import RtmpFD
+from yt_dlp.downloader.http import HttpFD
 from yt_dlp.networking import _requests
 from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+from yt_dlp.networking.impersonate import ImpersonateTarget
 
 from pipelines.record.recording import Recorder
 from pipelines.record.tee import PeerOf, recording_connection
+from pipelines.record.ytdlp_policy import refuse_solvers
 
 Recording = Callable[[type[Any]], type[Any]]
 """Makes a recording subclass of a connection class."""
 
 
-class NotRecordedError(Exception):
-    """A downloader would have fetched beside the recording taps, and was refused."""
-
-
 class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types
     """YoutubeDL whose every request is recorded."""
 
-    def __init__(self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf) -> None:
+    def __init__(
+        self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf, *, emulation: bool
+    ) -> None:
+        """With `emulation` there is only the handler that passes for a browser, and it does."""
         self._handlers = _handlers(lambda base: recording_connection(base, recorder, peer_of))
+        if emulation:
+            from pipelines.record.ytdlp_curl import recording_curl  # noqa: PLC0415  # it costs 0.3 s
+
+            self._handlers = {"CurlCFFI": recording_curl(recorder, peer_of)}
+            options = {**options, "impersonate": ImpersonateTarget("chrome")}
         super().__init__(options, auto_init="no_verbose_header")
 
     def build_request_director(self, handlers: Iterable[type[Any]], preferences: Any = None) -> Any:
@@ -42,14 +48,44 @@ class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no type
         known = [self._handlers[h.RH_KEY] for h in handlers if h.RH_KEY in self._handlers]
         return super().build_request_director(known, preferences)
 
+    def download_hollow(self, path: Path, info: dict[str, Any]) -> bool:
+        """Download one file over HTTP, its bytes into the exchanges only; whether it came."""
+        downloader = HollowHttpFD(self, self.params)
+        for hook in self._progress_hooks:
+            downloader.add_progress_hook(hook)
+        done, _ = downloader.download(str(path), info)
+        return bool(done)
 
-def refuse_other_programs() -> None:
-    """Make every downloader of this process that runs another program refuse to do so."""
+    def get_info_extractor(self, ie_key: str) -> Any:
+        """yt-dlp's extractor, which solves no bot challenge here."""
+        extractor = super().get_info_extractor(ie_key)
+        refuse_solvers(extractor)
+        return extractor
 
-    def refuse(downloader: Any, *_args: Any) -> NoReturn:
-        raise NotRecordedError(f"{type(downloader).__name__} fetches with another program")
 
-    ExternalFD.real_download = RtmpFD.real_download = refuse
+class _Hollow:
+    """A file that only grows: what is written to it is in the WARC already, and made into the file from there."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._size = stream.seek(0, io.SEEK_END)
+
+    def write(self, data: bytes) -> int:
+        self._size += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.truncate(self._size)
+        self._stream.close()
+
+
+class HollowHttpFD(HttpFD):  # type: ignore[misc]
+    """yt-dlp's downloader of one file, which leaves the file hollow."""
+
+    def sanitize_open(self, filename: str, mode: str) -> tuple[Any, str]:
+        """Open it hollow."""
+        stream, name = super().sanitize_open(filename, mode)
+        return _Hollow(stream), name
 
 
 def _handlers(recording: Recording) -> dict[str, type[Any]]:

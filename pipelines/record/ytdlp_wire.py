@@ -46,6 +46,11 @@ class Job:
     max_bytes: int
     """Of all bodies that one file takes, and of any one body."""
     client_emulation: bool
+    """Whether it may pass for a browser, and make ids up."""
+    node: str
+    """Path of the JavaScript runtime for players' own code."""
+    at_once: int
+    """Segments fetched at a time."""
     timeout: float
     """Seconds without a byte after which a connection is given up."""
 

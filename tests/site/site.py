@@ -9,7 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.site import bounds, consent, everything, names, pages, players, resources, trouble
+from tests.site import (
+    bounds,
+    consent,
+    everything,
+    names,
+    pages,
+    players,
+    resources,
+    streams,
+    trouble,
+)
 from tests.site.authority import Authority, server_context
 from tests.site.clips import media
 from tests.site.router import Router
@@ -23,7 +33,7 @@ class Site:
     def __init__(self, port: int = 0) -> None:
         media()  # made before anything waits for an answer
         router = Router()
-        for part in (pages, resources, trouble, everything, bounds, consent, players):
+        for part in (pages, resources, streams, trouble, everything, bounds, consent, players):
             router.include(part.router)
         self.log = ServedLog()
         self._authority = Authority()

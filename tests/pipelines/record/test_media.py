@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
 
 from evidence.errors import WarcError
 from pipelines.record.exchange import BodyState, Exchange
 from pipelines.record.index import index_path, read_index
-from pipelines.record.media import media_type, tie
+from pipelines.record.media import fill, media_type, tie
 from pipelines.record.rebuild import rebuild_media, write_body
 from pipelines.record.sink import WarcSink
 
@@ -127,3 +130,62 @@ def test_the_body_of_a_named_record_is_written_and_an_unknown_name_refused(tmp_p
 def test_a_type_is_what_the_first_bytes_show(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "file").write_bytes(start)
     assert media_type(tmp_path / "file") == kind
+
+
+@pytest.mark.parametrize(
+    ("answers", "used"),
+    [
+        ([answer(FILE)], [0]),
+        ([answer(OTHER), answer(FILE)], [1]),
+        ([answer(FILE[:5000], cut=True), answer(FILE)], [1]),
+        ([answer(FILE[:5000], cut=True), answer(FILE[4200:], start=4200)], [0, 1]),
+        ([answer(FILE[:5000], cut=True), answer(FILE[4200:6000], start=4200, cut=True),
+          answer(FILE[5999:], start=5999)], [0, 1, 2]),
+        ([answer(FILE, chunked=True)], [0]),
+        ([answer(FILE[:5000], cut=True), answer(FILE[5001:], start=5001)], []),
+        ([answer(FILE[:5000], cut=True)], []),
+        ([answer(OTHER)], []),
+    ],
+)  # fmt: skip
+def test_a_hollow_file_is_filled_from_the_answers_that_brought_it(
+    tmp_path: Path, answers: list[tuple[bytes, bytes, bool]], used: list[int]
+) -> None:
+    warc, hollow = recorded(tmp_path, answers), tmp_path / "v.mp4"
+    hollow.touch()
+    os.truncate(hollow, len(FILE))
+    lines = [line for line in read_index(warc) if line["type"] == "response"]
+    filled = fill(hollow, warc, lines, {})
+    assert filled.records == tuple(lines[n]["id"] for n in used)
+    if used:
+        assert hollow.read_bytes() == FILE
+        assert filled.sha256 == hashlib.sha256(FILE).hexdigest()
+
+
+def test_segments_that_came_in_another_order_are_found(tmp_path: Path) -> None:
+    parts = [FILE[n : n + 900] for n in range(0, 9000, 900)]
+    came = [3, 0, 1, 2, 7, 6, 4, 9, 5, 8]
+    warc = recorded(tmp_path, [answer(OTHER), *(answer(parts[n]) for n in came)])
+    (tmp_path / "v.ts").write_bytes(FILE)
+    lines = [line for line in read_index(warc) if line["type"] == "response"]
+    tied = tie(tmp_path / "v.ts", warc, lines)
+    assert tied.records == tuple(lines[1 + came.index(n)]["id"] for n in range(10))
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_a_decrypted_file_is_claimed_only_where_the_recorded_keys_give_it(
+    tmp_path: Path, forged: bool
+) -> None:
+    key = os.urandom(16)
+    parts = [FILE[:4000], FILE[4000:]]
+    warc = recorded(tmp_path, [answer(under(parts[1], key)), answer(key), answer(under(parts[0], key))])
+    (tmp_path / "v.ts").write_bytes(FILE[:-1] + b"?" if forged else FILE)
+    lines = [line for line in read_index(warc) if line["type"] == "response"]
+    tied = tie(tmp_path / "v.ts", warc, lines)
+    assert tied.records == ()
+    assert tied.decrypted == ("" if forged else "2 recorded answers decrypted with 1 recorded keys (AES-128)")
+
+
+def under(plain: bytes, key: bytes) -> bytes:
+    padder = PKCS7(128).padder()
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(os.urandom(16))).encryptor()
+    return encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()

@@ -12,11 +12,11 @@ from yt_dlp.utils import ContentTooShortError, DownloadError, ExtractorError, Un
 from evidence.reasons import SHORTCOMINGS, Reason
 from pipelines.record.recording import TooLargeError
 from pipelines.record.ytdlp_errors import reason_of
-from pipelines.record.ytdlp_taps import NotRecordedError
+from pipelines.record.ytdlp_policy import ChallengeError, LiveError, NotRecordedError
 
 
-def refused(status: int) -> HTTPError:
-    return HTTPError(Response(BytesIO(), "https://a.test/v", {}, status=status))
+def refused(status: int, headers: dict[str, str] | None = None) -> HTTPError:
+    return HTTPError(Response(BytesIO(), "https://a.test/v", headers or {}, status=status))
 
 
 def wrapped(error: Exception) -> DownloadError:
@@ -46,6 +46,12 @@ def wrapped(error: Exception) -> DownloadError:
             "video-cut",
         ),
         (NotRecordedError("rtmp"), "video-not-recorded"),
+        (ExtractorError('Unable to handle request: Unsupported url scheme: "ws"'), "video-not-recorded"),
+        (ExtractorError("Sign in to confirm you\u2019re not a bot. Use --cookies"), "video-challenge"),
+        (wrapped(refused(403, {"cf-mitigated": "challenge"})), "video-challenge"),
+        (wrapped(ChallengeError("TikTokIE")), "video-challenge"),
+        (LiveError("live"), "video-live"),
+        (ExtractorError("This post is only for registered users", expected=True), "video-refused"),
         (ExtractorError("something else"), "video-failed"),
     ],
 )

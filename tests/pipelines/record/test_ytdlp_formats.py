@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.record.ytdlp_run import choose_formats
+from pipelines.record.ytdlp_choice import choose_formats
 
 
 def form(name: str, *, picture: bool = True, sound: bool = True, **more: Any) -> dict[str, Any]:
