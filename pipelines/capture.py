@@ -64,7 +64,7 @@ class Capture:
         capture = cls(new_ulid(now), spool, candidate, now)
         capture.folder = spool / capture.id
         capture.folder.mkdir(mode=0o711)
-        capture._lock = _lock(capture.folder)
+        capture._lock = lock_folder(capture.folder)
         capture.facts["monotonic_start_ns"] = time.monotonic_ns()
         capture.facts["process"] = process_id()
         capture.save()
@@ -73,7 +73,7 @@ class Capture:
     @classmethod
     def reopen(cls, folder: Path) -> Capture | None:
         """Take over a dead attempt; None when it is alive, or holds nothing that was begun."""
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         if lock is None:
             return None
         try:
@@ -174,12 +174,12 @@ class Capture:
         }
         text = json.dumps(state, ensure_ascii=False)
         try:
-            _write_durably(self.folder / STATE, text)
+            write_durably(self.folder / STATE, text)
         except OSError as error:
             if error.errno not in FULL or not self.work.exists():
                 raise
             shutil.rmtree(self.work)
-            _write_durably(self.folder / STATE, text)
+            write_durably(self.folder / STATE, text)
 
     def discard(self) -> None:
         """Drop the local folder. Only after every object was read back and the entry is in the ledger."""
@@ -193,7 +193,8 @@ class Capture:
             self._lock = None
 
 
-def _write_durably(path: Path, text: str) -> None:
+def write_durably(path: Path, text: str) -> None:
+    """Write a file whole: a reader sees the old one or the new one. Raises OSError."""
     temporary = path.with_suffix(".new")
     with temporary.open("w", encoding="utf-8") as stream:
         stream.write(text)
@@ -208,7 +209,8 @@ def process_id() -> str:
     return secrets.token_hex(8)
 
 
-def _lock(folder: Path) -> IO[str] | None:
+def lock_folder(folder: Path) -> IO[str] | None:
+    """The folder's lock, held until it is closed; None when another holds it."""
     stream = (folder / "lock").open("a", encoding="utf-8")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,16 +5,21 @@ the closing entry is there         the folder goes
 the WARC is sealed                 preserved and proved as it is
 otherwise                          failed(interrupted): what was recorded, up to its last whole
                                    record, is sealed, preserved and proved
+
+A dead crawl (pipelines/crawl.py) is closed the same way, with the outcome `interrupted`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 from evidence.errors import CheckFailedError
 from evidence.reasons import Reason
 from pipelines.capture import Capture
+from pipelines.crawl import STATE as CRAWL
+from pipelines.crawl import Crawl, recover_crawl
 from pipelines.page import open_sink
 from pipelines.prove import closing_entry
 from pipelines.record.spool import salvage
@@ -33,6 +38,9 @@ async def recover(runtime: Runtime) -> list[Capture]:
             continue
         capture = None
         try:
+            if (folder / CRAWL).exists():
+                await _close_crawl(folder, runtime)
+                continue
             capture = Capture.reopen(folder)
             if capture is not None and await _close(capture, runtime):
                 closed.append(capture)
@@ -43,6 +51,17 @@ async def recover(runtime: Runtime) -> list[Capture]:
             if capture is not None:
                 capture.release()
     return closed
+
+
+async def _close_crawl(folder: Path, runtime: Runtime) -> None:
+    crawl = Crawl.reopen(folder)
+    if crawl is None:
+        return
+    try:
+        if await recover_crawl(crawl, runtime):
+            log.warning("%s: closed as %s", crawl.id, crawl.facts["ended"]["outcome"])
+    finally:
+        crawl.lock.close()
 
 
 async def _close(capture: Capture, runtime: Runtime) -> bool:

@@ -47,6 +47,8 @@ class Runtime:
     seen: set[str] = field(default_factory=set)
     """URLs of this crawl, so that one crawl captures none twice."""
     admitted: int = 0
+    crawl: dict[str, str] | None = None
+    """`{id, warc}` of the crawl that finds the candidates, once it has fetched something."""
 
     @classmethod
     def open(cls, settings: Settings, options: CaptureOptions, listener: Listener = unheard) -> Runtime:

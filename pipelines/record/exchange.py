@@ -75,6 +75,8 @@ class Exchange:
     response_head: bytes
     response_body: Body
     request_body: Body | None = None
+    interim: bytes = b""
+    """Heads of interim answers (1xx) that came before `response_head`."""
     layer: Layer = Layer.H1_BYTES
     network: Network = field(default_factory=Network)
     error: str = ""

@@ -13,29 +13,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from yt_dlp.networking.exceptions import RequestError
-
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
 from pipelines.record.heads import Head, is_response, parse_head
 from pipelines.record.spool import BodySpool, note_of
-from pipelines.record.ytdlp_wire import CLIENT
 
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _HEAD_MAX: Final = 1 << 18
+_UNANSWERED: Final = "the connection ended without an answer"
 _MEMORY: Final = 1 << 16
-"""Bytes of a body that travel to the parent in its event; a larger one by the name of its file."""
+"""Bytes of a body that are given away in memory; a larger one by the name of its file."""
 
 
-class TooLargeError(RequestError):  # type: ignore[misc]  # yt-dlp has no types
-    """More bytes were announced, or came, than are allowed; of yt-dlp's kind that no handler tries again."""
+class TooLargeError(Exception):
+    """More bytes were announced, or came, than are allowed."""
 
 
 class Recorder:
     """Holds the exchanges under way; each is given away when it ends."""
 
-    def __init__(self, spool: Path, give: Callable[[Exchange], None]) -> None:
-        """`spool` is the folder for bodies on their way."""
-        self.spool, self.give = spool, give
+    too_large: type[TooLargeError] = TooLargeError
+    """What `take` raises: a client may need one of a kind that it does not try again."""
+
+    def __init__(
+        self,
+        spool: Path,
+        give: Callable[[Exchange], None],
+        *,
+        client: str = "yt-dlp",
+        memory: int = _MEMORY,
+    ) -> None:
+        """`spool` is the folder for bodies on their way, once they exceed `memory` bytes."""
+        self.spool, self.give, self.client, self.memory = spool, give, client, memory
         self.allowed = sys.maxsize
         """Bytes of bodies that may still come; set it before each file."""
         self.unreached: list[tuple[str, str]] = []
@@ -50,7 +58,7 @@ class Recorder:
     def take(self, size: int, announced: int = 0) -> None:
         """That many bytes of a body came; in all, so many are announced. Raises TooLargeError."""
         if max(size, announced) > self.allowed:
-            raise TooLargeError(f"{max(size, announced)} bytes, {self.allowed} allowed")
+            raise self.too_large(f"{max(size, announced)} bytes, {self.allowed} allowed")
         self.allowed -= size
 
     def begin(self, origin: str, network: Network) -> Recording:
@@ -68,15 +76,16 @@ class Recording:
     """One exchange while it happens."""
 
     def __init__(self, recorder: Recorder, origin: str, network: Network) -> None:
-        self._recorder, self._origin, self._network = recorder, origin, network
+        self._recorder, self._origin, self.network = recorder, origin, network
         self._started = datetime.now(UTC)
         self._request = bytearray()
         self._early = bytearray()
+        self._interim = b""
         self._response_head = b""
         self._head = Head(0, ())
         self._spool: BodySpool | None = None
-        self._too_large = self._eof = self._over = False
-        self._error = ""
+        self._eof = self.over = False
+        self._error = self._given_up = ""
         self.answered = False
         """Whether the answer is awaited already: what is sent next belongs to another exchange."""
 
@@ -86,7 +95,7 @@ class Recording:
 
     def received(self, data: memoryview) -> None:
         """Bytes that came in. Raises TooLargeError, OSError when they cannot be kept, SystemExit."""
-        if self._over:
+        if self.over:
             return
         if self._recorder.stopping:
             sys.exit("told to stop")
@@ -98,7 +107,7 @@ class Recording:
                 self._spool.write(data)
                 self._recorder.take(len(data))
         except TooLargeError:
-            self._too_large = True
+            self.given_up("length: more than allowed, given up")
             raise
 
     def ended_by_peer(self) -> None:
@@ -109,26 +118,35 @@ class Recording:
         """The transport failed."""
         self._error = f"{type(error).__name__}: {error}"
 
+    def given_up(self, why: str) -> None:
+        """The client itself stops here; `why` begins with one of the words of WARC-Truncated."""
+        self._given_up = why
+
+    def leave(self) -> None:
+        """Be under way no more; by itself this gives nothing away, for what never left is no exchange."""
+        self.over = True
+        self._recorder.under_way.remove(self)
+
     def end(self) -> None:
         """Give the exchange away; more calls do nothing."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
-        self._recorder.under_way.remove(self)
+        self.leave()
         head, _, body = bytes(self._request).partition(b"\r\n\r\n")
         method, url = self._asked()
         self._recorder.give(
             Exchange(
-                client=CLIENT,
+                client=self._recorder.client,
                 url=url,
                 method=method,
                 started=self._started,
+                interim=self._interim,
                 request_head=head + b"\r\n\r\n" if head else b"",
                 request_body=Body(len(body), data=body) if body else None,
                 response_head=self._response_head,
                 response_body=self._body(method),
-                network=self._network,
-                error=self._error or ("" if self._spool else "the connection ended without an answer"),
+                network=self.network,
+                error=self._given_up or self._error or ("" if self._spool else _UNANSWERED),
             )
         )
 
@@ -150,21 +168,24 @@ class Recording:
                 self._response_head, self._head = head, parsed
                 self._begin_body(head)
                 return
-        if len(self._early) > _HEAD_MAX:
+            self._interim += head
+        if len(self._early) + len(self._interim) > _HEAD_MAX:
             raise http.client.LineTooLong("response head")
 
     def _begin_body(self, head: bytes) -> None:
         method, url = self._asked()
         note = note_of(
-            client=CLIENT,
+            client=self._recorder.client,
             url=url,
             method=method,
             started=self._started,
             request_head=bytes(self._request),
             response_head=head,
-            ip=self._network.ip,
+            ip=self.network.ip,
         )
-        self._spool = BodySpool(self._recorder.spool, head, content=True, note=note, memory=_MEMORY)
+        self._spool = BodySpool(
+            self._recorder.spool, head, content=True, note=note, memory=self._recorder.memory
+        )
         self._spool.write(self._early)
         self._early.clear()
         announced = self._head.length if self._head.has_body(method) else None
@@ -179,7 +200,6 @@ class Recording:
         if not self._head.has_body(method) or spool.complete or ended:
             return spool.close()
         cause = "disconnect: the connection ended" if self._eof or self._error else "unspecified: given up"
-        if self._too_large:
-            cause = "length: more than allowed, given up"
+        cause = self._given_up or cause
         of = "" if length is None else f" of {length}"
         return spool.close(BodyState.TRUNCATED, f"{cause} after {spool.size}{of} bytes")

@@ -183,6 +183,8 @@ def _network_facts(exchange: Exchange, chain_record: str) -> dict[str, Any]:
     }
     if exchange.request_body is not None:
         facts["request_body"] = _body_facts(exchange.request_body)
+    if exchange.interim:
+        facts["interim"] = exchange.interim.decode("latin-1")
     if network.cipher:
         facts["cipher"] = network.cipher
     if network.chain:

@@ -18,8 +18,9 @@ from yt_dlp.downloader.rtmp import RtmpFD
 from yt_dlp.networking import _requests
 from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+from yt_dlp.networking.exceptions import RequestError
 
-from pipelines.record.recording import Recorder
+from pipelines.record.recording import Recorder, TooLargeError
 from pipelines.record.tee import PeerOf, recording_connection
 
 Recording = Callable[[type[Any]], type[Any]]
@@ -30,10 +31,15 @@ class NotRecordedError(Exception):
     """A downloader would have fetched beside the recording taps, and was refused."""
 
 
+class NoMoreError(TooLargeError, RequestError):  # type: ignore[misc]  # yt-dlp has no types
+    """Too large, as yt-dlp understands it: no handler tries again."""
+
+
 class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types
     """YoutubeDL whose every request is recorded."""
 
     def __init__(self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf) -> None:
+        recorder.too_large = NoMoreError
         self._handlers = _handlers(lambda base: recording_connection(base, recorder, peer_of))
         super().__init__(options, auto_init="no_verbose_header")
 

@@ -10,6 +10,7 @@ import scrapy
 from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler import settings as project
+from crawler.door import KEPT
 from pipelines import resolver
 
 JOB = json.load(sys.stdin)
@@ -30,7 +31,7 @@ class Door(scrapy.Spider):
                 self.parse,
                 errback=self.failed,
                 dont_filter=True,
-                meta={"asked": url, "proxy": JOB.get("proxy")},
+                meta={"asked": url, "proxy": JOB.get("proxy"), KEPT: []},
             )
 
     def parse(self, response: scrapy.http.Response) -> None:
