@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.site import names, pages, resources, trouble
+from tests.site import names, pages, resources, trouble, wire
 from tests.site.authority import Authority, server_context
 from tests.site.clips import media
 from tests.site.router import Router
@@ -23,7 +23,7 @@ class Site:
     def __init__(self, port: int = 0) -> None:
         media()  # made before anything waits for an answer
         router = Router()
-        for part in (pages, resources, trouble):
+        for part in (pages, resources, trouble, wire):
             router.include(part.router)
         self.log = ServedLog()
         self._authority = Authority()
