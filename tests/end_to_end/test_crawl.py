@@ -62,9 +62,7 @@ def crawl_of(archive: Archive, served: list, folder: Path, done) -> Crawled:
     (item,) = ended["body"]["objects"]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     told = {f"{line['method']} {line['url'].partition('/wire/')[2]}": line for line in lines}
-    return Crawled(
-        folder / item["key"], served, told, entries[ended["body"]["started"]], ended, done.stderr
-    )
+    return Crawled(folder / item["key"], served, told, entries[ended["body"]["started"]], ended, done.stderr)
 
 
 def crawl(site: Site, archive: Archive, folder: Path) -> Crawled:
@@ -92,9 +90,7 @@ def differences(crawled: Crawled) -> list[str]:
             and (r.response_head == exchange.response_head or "/wire/late" in exchange.url)
             and (
                 r.response_body == exchange.body_bytes()
-                or (
-                    "WARC-Truncated" in r.headers and exchange.body_bytes().startswith(r.response_body)
-                )
+                or ("WARC-Truncated" in r.headers and exchange.body_bytes().startswith(r.response_body))
                 or not r.response_head
             )
         ]
@@ -173,12 +169,12 @@ def test_each_exchange_has_its_address_and_its_tls_facts(crawled: Crawled, site:
     assert len(fact["chain"]) == len(site.chain)
 
 
-@pytest.mark.parametrize("checker", [["warcio", "check"], ["fastwarc", "check", "-p"]], ids=["warcio", "fastwarc"])
+@pytest.mark.parametrize(
+    "checker", [["warcio", "check"], ["fastwarc", "check", "-p"]], ids=["warcio", "fastwarc"]
+)
 def test_strangers_tools_find_it_sound(crawled: Crawled, checker: list[str]) -> None:
     program = Path(sys.executable).parent / checker[0]
-    done = subprocess.run(
-        [program, *checker[1:], crawled.warc], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([program, *checker[1:], crawled.warc], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -213,19 +209,15 @@ def test_a_capture_names_the_crawl_that_found_it(site: Site, own_archive: Archiv
     assert own_archive.run("akashi", "audit").returncode == 0
 
 
-def test_a_url_that_a_person_names_makes_no_crawl(site: Site, own_archive: Archive) -> None:
-    own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
-    assert not [entry for entry in own_archive.entries() if entry["type"].startswith("crawl.")]
-
-
 @pytest.mark.parametrize(
-    ("number", "outcome"), [(signal.SIGINT, "stopped"), (signal.SIGKILL, "interrupted")]
+    ("number", "outcome"),
+    [(signal.SIGINT, "stopped"), pytest.param(signal.SIGKILL, "interrupted", marks=pytest.mark.slow)],
 )
 def test_a_crawl_that_is_ended_from_outside_still_has_its_warc(
-    site: Site, own_archive: Archive, tmp_path: Path, number: int, outcome: str
+    site: Site, archive: Archive, tmp_path: Path, number: int, outcome: str
 ) -> None:
     mark = site.log.mark()
-    process = own_archive.start(
+    process = archive.start(
         *("scrapy", "runspider", SPIDER, "-a", f"base={site.url('')}", "-a", "paths=gzip drip?delay=8"),
         *FAST, "-s", "DOWNLOAD_TIMEOUT=30",
     )  # fmt: skip
@@ -237,13 +229,13 @@ def test_a_crawl_that_is_ended_from_outside_still_has_its_warc(
     os.kill(process.pid, number)
     _, log = process.communicate(timeout=60)
     if number == signal.SIGKILL:
-        own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
+        archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
     done = subprocess.CompletedProcess([], 0, "", log)
-    crawled = crawl_of(own_archive, site.log.since(mark), tmp_path / "copy", done)
+    crawled = crawl_of(archive, site.log.since(mark), tmp_path / "copy", done)
     assert crawled.ended["body"]["outcome"] == outcome
     assert any(r.url.endswith("/wire/gzip") and r.response_head for r in crawled.recorded)
-    assert own_archive.run("akashi", "audit").returncode == 0
-    assert not list((own_archive.home / "spool").iterdir())
+    assert archive.run("akashi", "audit").returncode == 0
+    assert not list((archive.home / "spool").iterdir())
 
 
 @pytest.mark.slow

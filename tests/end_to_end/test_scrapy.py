@@ -81,6 +81,8 @@ def test_the_same_url_by_scrapy_and_by_akashi_gives_equal_manifests(site, own_ar
     one, other = (own_archive.objects("akashi", "show", row["capture"])[0]["manifest"] for row in rows)
     ids = {one["capture"]["id"]: "ID", other["capture"]["id"]: "ID"}
     assert shape(one, ids) == shape(other, ids)
+    crawls = [entry for entry in own_archive.entries() if entry["type"].startswith("crawl.")]
+    assert not crawls  # Scrapy itself fetched robots.txt only, and that stands in the captures' own WARCs
 
 
 def shape(value, ids):

@@ -1,6 +1,6 @@
 """A spider that asks for every kind of answer of `tests/site/wire.py`; tells one JSON line of each end.
 
-    scrapy runspider tests/end_to_end/wire_spider.py -a base=URL [-a more=URL …] [-a paths="/a /b"]
+scrapy runspider tests/end_to_end/wire_spider.py -a base=URL [-a more=URL …] [-a paths="/a /b"]
 """
 
 from __future__ import annotations
