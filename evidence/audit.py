@@ -14,7 +14,7 @@
 6  Every WARC is well-formed to its end, with right digests on every record.
 7  Every manifest keeps its format, says what its entries say, is signed by a collector whose key
    the ledger had added, and equals the copy that lies sealed in the WARC; every record it names exists.
-   What a crawl's WARC says of itself keeps its format and agrees with the crawl's entries.
+   A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
 

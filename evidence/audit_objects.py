@@ -13,7 +13,6 @@ from evidence.audit_ledger import Ledger
 from evidence.audit_report import AuditReport, Finding, ObjectSource
 from evidence.audit_warc import WarcReading, changed, read_whole_warc
 from evidence.canonical import field_at, first_difference
-from evidence.crawl import NAME, crawl_against_entries
 from evidence.digests import digest_bytes, digest_stream
 from evidence.entry import CRAWL_ENDED, Entry, ObjectJson, digests_of
 from evidence.errors import CheckFailedError, ManifestError, SignatureError
@@ -72,7 +71,7 @@ class ObjectAudit:
             if key.endswith(".warc.gz"):
                 warcs[key] = read_whole_warc(open_at, item, ended, report)
                 if ended.type == CRAWL_ENDED and warcs[key].sound:
-                    _audit_crawl(key, warcs[key].sealed or b"", ended, ledger, report)
+                    self._audit_crawl(key, warcs[key].sealed or b"", ended, ledger.started.get(ended.subject))
             elif key.endswith(_MANIFEST):
                 with open_at() as stream:
                     data = stream.read(MAX_MANIFEST + 1)
@@ -84,6 +83,11 @@ class ObjectAudit:
                 report.counts["bytes"] += found.size
                 if found != digests_of(item):
                     report.findings.append(changed(item, found.size, ended))
+
+    def _audit_crawl(self, key: str, asked: bytes, ended: Entry, started: Entry | None) -> None:
+        if started is not None and digest_bytes(asked).as_json() != started.body["request"]:
+            detail = f"holds another request than entry {started.index} digested, or none"
+            self._report.findings.append(Finding(key, "crawl-request", detail, entry=ended.index))
 
     def _is_present(self, item: ObjectJson, ended: Entry) -> bool:
         key = item["key"]  # not listed: put and closed after the listing was taken, or gone
@@ -120,16 +124,6 @@ class ObjectAudit:
 def _kind(entry: Entry) -> str:
     """`capture` or `crawl`."""
     return entry.type.partition(".")[0]
-
-
-def _audit_crawl(key: str, data: bytes, ended: Entry, ledger: Ledger, report: AuditReport) -> None:
-    """What a crawl's WARC says of itself against its entries."""
-    try:
-        for field, detail in crawl_against_entries(data, ledger.started.get(ended.subject), ended):
-            report.findings.append(Finding(key, "crawl-entry", detail, field=field, entry=ended.index))
-    except ManifestError as error:  # its offset is one in the document, not in the object
-        detail = f"{NAME}: {error.detail}"
-        report.findings.append(Finding(key, error.rule, detail, field=error.field, entry=ended.index))
 
 
 def _audit_manifest(

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
 from evidence.audit_report import AuditReport, Finding
-from evidence.crawl import NAME as CRAWL_NAME
 from evidence.digests import CHUNK, Digester
-from evidence.entry import CRAWL_ENDED, Entry, ObjectJson, digests_of
+from evidence.entry import CRAWL_ENDED, CRAWL_REQUEST, Entry, ObjectJson, digests_of
 from evidence.errors import WarcError
 from evidence.gzip_member import HEADER, HEADER_BYTES
 from evidence.manifest import MAX_MANIFEST
@@ -74,7 +73,7 @@ def read_whole_warc(open_at: OpenAt, item: ObjectJson, ended: Entry, report: Aud
         report.findings.append(Finding(item["key"], broken.rule, detail, offset, length, entry=ended.index))
     elif not same:  # records replaced, added or left out, or a bit that has no meaning in deflate data
         report.findings.append(changed(item, found.size, ended, ", though every record is sound"))
-    name = CRAWL_NAME if ended.type == CRAWL_ENDED else "manifest.json"
+    name = CRAWL_REQUEST if ended.type == CRAWL_ENDED else "manifest.json"
     reading.sealed = _sealed(open_at, f"urn:akashi:{ended.subject}:{name}", reading)
     return reading
 

@@ -35,7 +35,9 @@ CLOSING: Final = {
 """The types that end an attempt, each with its outcome."""
 CRAWL_ENDED: Final = "crawl.ended"
 CRAWL_OUTCOMES: Final = ("finished", "stopped", "interrupted")
-"""The spider came to its end; it was told to stop; its process died."""
+"""The spider came to its end; it was told to stop; its process died, and another entered it."""
+CRAWL_REQUEST: Final = "crawl.json"
+"""What was asked of a crawl: the resource `urn:akashi:<crawl>:crawl.json` of its WARC."""
 
 ObjectJson: TypeAlias = Mapping[str, Any]
 """One object in the store: an item of a closing entry's `objects`."""
@@ -81,13 +83,14 @@ _BODIES: Final[Mapping[str, Any]] = {
     # An attempt begins, before the first byte is fetched; the digests are of the manifest's `request`.
     "capture.started": {"request": DIGESTS, "attempt_of?": Ulid},
     **dict.fromkeys(CLOSING, _ENDED),
-    # A spider fetches something, and has ended; digests of what was asked of it (evidence/crawl.py).
+    # A spider begins, before its first fetch; the digests are of CRAWL_REQUEST in its WARC. Then it has ended.
     "crawl.started": {"request": DIGESTS},
     CRAWL_ENDED: {
         "started": Count,
         "outcome": one_of(*CRAWL_OUTCOMES),
-        "exchanges": Count,
-        "candidates": Count,
+        "reason": str,  # Scrapy's word for it
+        "exchanges": Count,  # in its WARC
+        "candidates": OrNull(Count),  # that it yielded, refused ones too; null if its process died
         "objects": _OBJECTS,  # its WARC
     },
 }

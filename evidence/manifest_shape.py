@@ -45,7 +45,7 @@ REQUEST: Final = {  # what was asked, digested into `capture.started` before the
     "operator": _OPERATOR,
     "override": OrNull({"reason": Text, "operator": Text}),  # who lifted robots.txt for this URL, and why
     "options": _FREE,
-    "found_by": OrNull(  # `crawl`: whose WARC holds the exchanges that led here (evidence/crawl.py)
+    "found_by": OrNull(  # `crawl`: whose WARC holds the exchanges that led here
         {"spider": Text, "query": str, "rank": Count, "time": str, "crawl?": {"id": Ulid, "warc": Key}}
     ),
     "case": str,
@@ -130,7 +130,6 @@ _MEDIUM: Final = {
 
 _COUNTS: Final = {"exchanges": {"*": Count}, "layers": {"*": Count}, "bodies": {"*": Count}}
 _MISSING: Final = {"client": str, "url": str, "why": str}  # what happened and was not recorded
-COMPLETENESS: Final = {**_COUNTS, "missing": [_MISSING]}
 
 SEALED: Final = {  # as it lies inside the WARC
     "v": int,
@@ -148,7 +147,7 @@ SEALED: Final = {  # as it lies inside the WARC
     "video": OrNull(_FREE),
     "files": [_FILE],
     "media": [_MEDIUM],
-    "completeness": COMPLETENESS,
+    "completeness": {**_COUNTS, "missing": [_MISSING]},
     "outcome": one_of("complete", "partial", "failed"),
     "reasons": [{"code": CODE, "detail": str}],
     "salt": Hex32,

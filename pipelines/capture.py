@@ -174,12 +174,12 @@ class Capture:
         }
         text = json.dumps(state, ensure_ascii=False)
         try:
-            write_durably(self.folder / STATE, text)
+            _write_durably(self.folder / STATE, text)
         except OSError as error:
             if error.errno not in FULL or not self.work.exists():
                 raise
             shutil.rmtree(self.work)
-            write_durably(self.folder / STATE, text)
+            _write_durably(self.folder / STATE, text)
 
     def discard(self) -> None:
         """Drop the local folder. Only after every object was read back and the entry is in the ledger."""
@@ -193,8 +193,7 @@ class Capture:
             self._lock = None
 
 
-def write_durably(path: Path, text: str) -> None:
-    """Write a file whole: a reader sees the old one or the new one. Raises OSError."""
+def _write_durably(path: Path, text: str) -> None:
     temporary = path.with_suffix(".new")
     with temporary.open("w", encoding="utf-8") as stream:
         stream.write(text)

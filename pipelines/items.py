@@ -17,7 +17,7 @@ from pipelines import steps
 from pipelines.admit import admit
 from pipelines.candidate import Candidate
 from pipelines.capture import Capture
-from pipelines.crawl import Crawl, CrawlRecord
+from pipelines.crawl import Crawl
 from pipelines.options import options_from
 from pipelines.recovery import recover
 from pipelines.robots import Fetch
@@ -58,7 +58,7 @@ class Workshop:
         self.listener: Listener = to_log
         self.interrupted = False
         self.under_way: dict[int, Capture] = {}
-        self.crawl: CrawlRecord | None = None
+        self.crawl: Crawl | None = None
         self._beginning = asyncio.Lock()
         self.items = 0
         """Items between admit and their way out, waiting ones too."""
@@ -83,7 +83,7 @@ class Workshop:
                 await recover(self.runtime)
             return self.runtime
 
-    async def begin_crawl(self) -> CrawlRecord:
+    async def begin_crawl(self) -> Crawl:
         """The record of what Scrapy itself fetches, begun before its first fetch. Raises AkashiError."""
         async with self._beginning:
             if self.crawl is None:
@@ -91,16 +91,18 @@ class Workshop:
                 loop = asyncio.get_running_loop()
                 try:
                     crawl = await Crawl.begin(
-                        runtime, getattr(spider, "name", ""), getattr(spider, "arguments", {})
+                        runtime,
+                        getattr(spider, "name", ""),
+                        getattr(spider, "arguments", {}),
+                        lambda error: loop.call_soon_threadsafe(self.stuck, error),
                     )
-                    record = CrawlRecord(crawl, lambda error: loop.call_soon_threadsafe(self.stuck, error))
                 except OSError as error:
                     raise no_room(error) from error
                 runtime.crawl = {"id": crawl.id, "warc": crawl.key}
-                self.crawl = record
+                self.crawl = crawl
 
                 async def closed(reason: str) -> None:
-                    await self._end_crawl(record, runtime, reason)
+                    await self._end_crawl(crawl, runtime, reason)
 
                 self.crawler.signals.connect(closed, signal=signals.spider_closed, weak=False)
             return self.crawl
@@ -111,13 +113,13 @@ class Workshop:
             self.crawl.lost = True
         self.stop(no_room(error))
 
-    async def _end_crawl(self, record: CrawlRecord, runtime: Runtime, reason: str) -> None:
+    async def _end_crawl(self, crawl: Crawl, runtime: Runtime, reason: str) -> None:
         """The spider has closed: every item has left Scrapy, and nothing more is fetched."""
         stats = self.crawler.stats
         ends = ("scraped", "dropped", "error")
         found = sum(stats.get_value(f"item_{end}_count", 0) for end in ends)
         try:
-            await record.end(runtime, reason, found)
+            await crawl.end(runtime, "finished" if reason == "finished" else "stopped", reason, found)
         except (*steps.UNREACHABLE, OSError):
             log.exception("the crawl's WARC stays in the spool: the next start finishes it")
 

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
 from evidence.errors import CheckFailedError
 from evidence.reasons import Reason
 from pipelines.capture import Capture
-from pipelines.crawl import STATE as CRAWL
-from pipelines.crawl import Crawl, recover_crawl
+from pipelines.crawl import WARC, recover_crawl
 from pipelines.page import open_sink
 from pipelines.prove import closing_entry
 from pipelines.record.spool import salvage
@@ -38,8 +36,9 @@ async def recover(runtime: Runtime) -> list[Capture]:
             continue
         capture = None
         try:
-            if (folder / CRAWL).exists():
-                await _close_crawl(folder, runtime)
+            if any(folder.glob(WARC)):
+                if await recover_crawl(folder, runtime):
+                    log.warning("%s: a crawl that its process did not close", folder.name)
                 continue
             capture = Capture.reopen(folder)
             if capture is not None and await _close(capture, runtime):
@@ -51,17 +50,6 @@ async def recover(runtime: Runtime) -> list[Capture]:
             if capture is not None:
                 capture.release()
     return closed
-
-
-async def _close_crawl(folder: Path, runtime: Runtime) -> None:
-    crawl = Crawl.reopen(folder)
-    if crawl is None:
-        return
-    try:
-        if await recover_crawl(crawl, runtime):
-            log.warning("%s: closed as %s", crawl.id, crawl.facts["ended"]["outcome"])
-    finally:
-        crawl.lock.close()
 
 
 async def _close(capture: Capture, runtime: Runtime) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,9 +40,8 @@ class Crawled:
     def recorded(self) -> list[Recorded]:
         return read_exchanges(self.warc)
 
-    @property
-    def document(self) -> dict:
-        uri = f"urn:akashi:{self.ended['subject']}:crawl.json"
+    def document(self, name: str) -> Any:
+        uri = f"urn:akashi:{self.ended['subject']}:{name}"
         (block,) = [b for h, b in read_records(self.warc, "resource") if h["WARC-Target-URI"] == uri]
         return json.loads(block)
 
@@ -150,7 +150,7 @@ def test_an_answer_that_never_came_and_a_host_that_was_never_reached_are_told_ap
     assert late
     assert not any(r.response_head for r in late)
     assert all(f["error"].startswith("time: DownloadTimeoutError") for f in crawled.facts("/wire/late"))
-    missing = crawled.document["missing"]
+    missing = crawled.document("missing.json")
     assert {(m["client"], m["url"].rpartition(":")[0]) for m in missing} == {
         ("scrapy", "https://closed.example.test")
     }
@@ -184,7 +184,7 @@ def test_the_audit_finds_nothing_and_counts_the_crawl(crawled: Crawled, archive:
     assert summary["crawls"] >= 1
     assert crawled.started["type"] == "crawl.started"
     assert crawled.ended["body"]["outcome"] == "finished"
-    assert crawled.document["request"]["arguments"]["base"].startswith("https://")
+    assert crawled.document("crawl.json")["arguments"]["base"].startswith("https://")
     assert not list((archive.home / "spool").iterdir())
 
 

@@ -31,6 +31,7 @@ REQUEST: Final[dict[str, Any]] = {
 }
 
 CRAWL_REQUEST: Final[dict[str, Any]] = {
+    "v": 1,
     "spider": "feeds",
     "arguments": {"url": "https://feed.example/rss"},
     "requested_at": TIME,

@@ -64,14 +64,14 @@ def test_the_reason_that_decided_comes_first_and_none_counts_twice(tmp_path):
 def test_on_a_full_disk_the_childrens_folder_makes_room_for_the_state(tmp_path, monkeypatch):
     capture = begun(tmp_path)
     capture.work.mkdir()
-    write = module.write_durably
+    write = module._write_durably
 
     def full_until_there_is_room(path, text):
         if capture.work.exists():
             raise OSError(errno.ENOSPC, "full")
         write(path, text)
 
-    monkeypatch.setattr(module, "write_durably", full_until_there_is_room)
+    monkeypatch.setattr(module, "_write_durably", full_until_there_is_room)
     capture.facts["last"] = 1
     capture.save()
     capture.release()
@@ -86,7 +86,7 @@ def test_a_full_disk_without_anything_to_give_up_is_raised(tmp_path, monkeypatch
     def full(path, text):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(module, "write_durably", full)
+    monkeypatch.setattr(module, "_write_durably", full)
     with pytest.raises(OSError, match="full"):
         capture.save()
     capture.release()

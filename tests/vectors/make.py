@@ -29,7 +29,6 @@ from tests.evidence.archives import (
     capture_id,
     close,
     crawl,
-    crawl_document,
     crawl_key,
     manifest_key,
     warc_and_manifest,
@@ -70,7 +69,6 @@ def crawl_behind(log: Log, archive: MemoryArchive) -> dict[str, bytes]:
     }
     return entries | {
         f"segment/{first:012d}": encode_segment(log.entries[first:]),
-        "crawl/crawl.json": crawl_document(made, first),
         "warc/crawl.warc.gz": archive.data(crawl_key(made)),
     }
 
