@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from OpenSSL import SSL
 from scrapy import Request
-from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
+from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler, _LenientHTTP11ClientFactory
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -40,7 +40,7 @@ from twisted.internet.threads import deferToThread
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer  # type: ignore[import-untyped]
 
-from crawler.tap import TRAIL, TappedFactory, TappedPool, Trail
+from crawler.tap import TRAIL, TappedPool, TappedProtocol, Trail
 from evidence.errors import RefusedError, UsageError
 from pipelines.items import Workshop
 from pipelines.record.exchange import Exchange
@@ -98,10 +98,10 @@ class GuardedHandler(HTTP11DownloadHandler):
         self._resolver = resolver = reactor.nameResolver.resolver
         self._contextFactory: Any = Verified(os.environ.get("AKASHI_EXTRA_CA"))
 
-        class CheckingPeers(TappedFactory):
+        class CheckingPeers(_LenientHTTP11ClientFactory):
             def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
                 resolver.check(addr.host, (addr.host,))
-                return super().buildProtocol(addr)
+                return TappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
 
         self._pool = TappedPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
         self._pool.maxPersistentPerHost = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
@@ -144,7 +144,7 @@ class GuardedHandler(HTTP11DownloadHandler):
             what = f"{type(error).__name__}: {error}"
             word = next((word for kind, word in GIVEN_UP.items() if isinstance(error, kind)), "")
             if not trail.end(word and f"{word}: {what}"):
-                recorder.unreached.append((request.url, what))
+                (self._workshop.crawl or trail).recorder.unreached.append((request.url, what))
 
     def _keep(self, kept: list[Exchange], exchange: Exchange) -> None:
         """An exchange that a capture keeps for itself; a crawl under way keeps it too."""

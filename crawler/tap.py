@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from OpenSSL import SSL, crypto
-from scrapy.core.downloader.handlers.http11 import _LenientHTTP11ClientFactory, _LenientHTTP11ClientProtocol
+from scrapy.core.downloader.handlers.http11 import _LenientHTTP11ClientProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import connectionDone
@@ -46,6 +46,8 @@ class Trail:
         """
         left = [recording for recording in self.recordings if recording.network.ip]
         for recording in self.recordings:
+            if recording.over:
+                continue
             if recording not in left:  # TLS never stood: what Scrapy wrote was not sent
                 recording.leave()
                 continue
@@ -144,14 +146,6 @@ class TappedProtocol(_LenientHTTP11ClientProtocol):
     def _cut(self, why: str) -> None:
         self.recording.given_up(why)
         self.transport.abortConnection()
-
-
-class TappedFactory(_LenientHTTP11ClientFactory):
-    """Builds TappedProtocols."""
-
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: ARG002, N802
-        """Twisted's."""
-        return TappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
 
 
 class _TeeTransport:

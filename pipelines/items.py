@@ -87,9 +87,9 @@ class Workshop:
         """The record of what Scrapy itself fetches, begun before its first fetch. Raises AkashiError."""
         async with self._beginning:
             if self.crawl is None:
-                runtime, spider = await self.open(), self.crawler.spider
-                loop = asyncio.get_running_loop()
+                loop, spider = asyncio.get_running_loop(), self.crawler.spider
                 try:
+                    runtime = await self.open()
                     crawl = await Crawl.begin(
                         runtime,
                         getattr(spider, "name", ""),

@@ -251,3 +251,19 @@ def test_recorded_is_all_that_was_served_in_ten_crawls_of_ten(
         served += len(crawled.served)
         recorded += len(crawled.recorded)
     assert served == recorded >= 200
+
+
+@pytest.mark.slow
+def test_a_crawl_that_cannot_be_entered_fetches_nothing(site: Site, own_archive: Archive) -> None:
+    nowhere = {
+        "AKASHI_STORE_ENDPOINT": f"http://127.0.0.1:{site.closed_url.split(':')[2].split('/')[0]}",
+        "AKASHI_STORE_ACCESS_KEY": "none",
+        "AKASHI_STORE_SECRET_KEY": "none",
+    }
+    mark = site.log.mark()
+    done = own_archive.run(
+        *("scrapy", "runspider", SPIDER, "-a", f"base={site.url('')}", "-a", "paths=gzip"), *FAST, **nowhere
+    )
+    assert site.log.since(mark) == []
+    assert "store" in done.stderr
+    assert "spider_closed" in done.stderr or "Spider closed (store-unavailable)" in done.stderr
