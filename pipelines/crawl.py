@@ -108,7 +108,13 @@ class Crawl:
         request = canonical(plain(asked))
         crawl.sink.write_resource(CRAWL_REQUEST, "application/json", request)
         body = {"request": digest_bytes(request).as_json()}
-        crawl.started = (await in_thread(runtime.ledger.append, "crawl.started", crawl.id, body)).index
+        try:
+            appended = await in_thread(runtime.ledger.append, "crawl.started", crawl.id, body)
+        except BaseException:
+            crawl.sink.close()  # the next start asks the ledger whether the entry got in
+            lock.close()
+            raise
+        crawl.started = appended.index
         return crawl
 
     def give(self, exchange: Exchange) -> None:

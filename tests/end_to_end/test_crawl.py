@@ -266,4 +266,5 @@ def test_a_crawl_that_cannot_be_entered_fetches_nothing(site: Site, own_archive:
     )
     assert site.log.since(mark) == []
     assert "store" in done.stderr
-    assert "spider_closed" in done.stderr or "Spider closed (store-unavailable)" in done.stderr
+    assert json.loads(done.stdout)["error"] == "IgnoreRequest"
+    assert "Spider closed" in done.stderr
