@@ -92,6 +92,8 @@ def died(crawl: Crawl) -> None:
     """What the end of its process does: the lock is free, the rest lies as it is."""
     crawl._writer.shutdown()
     crawl._lock.close()
+    for recording in crawl.recorder.under_way:
+        recording._spool._file.close()
     with contextlib.suppress(ValueError):  # closed already
         crawl.sink.close()
 
