@@ -134,9 +134,9 @@ class TappedProtocol(_LenientHTTP11ClientProtocol):
                 self.recording.ended_by_peer()
             else:
                 self.recording.failed(reason.value)
-            if self.stray:
-                self.recording.end()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        if self.stray:
+            self.recording.end()
 
     def _begin(self) -> None:
         network = replace(self.network, dns=self.trail.dns) if self.network.ip else self.network

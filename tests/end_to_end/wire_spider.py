@@ -14,8 +14,9 @@ from crawler.spiders.base import AkashiSpider
 
 PATHS = (
     *("headers", "gzip", "chunks", "gzip-chunks", "hop", "nowhere", "500", "cut", "large", "large-chunks"),
-    *("late", "drip"),
+    *("late?delay=5", "drip?delay=10"),
 )
+IMPATIENT = {"download_timeout": 3, "max_retry_times": 0}
 BODY = b"\x00\xff body of a POST \r\n\r\n" * 4000
 
 
@@ -30,7 +31,8 @@ class WireSpider(AkashiSpider):
 
     async def start(self):
         for url in self.urls:
-            yield Request(url, self.told, errback=self.failed, dont_filter=True)
+            meta = IMPATIENT if self.posts and "delay=" in url else {}
+            yield Request(url, self.told, errback=self.failed, dont_filter=True, meta=meta)
         if self.posts:
             echo = f"{self.base}/wire/echo"
             yield Request(f"{echo}?a=1&a=2", self.told, method="POST", body=BODY, errback=self.failed)
