@@ -188,6 +188,7 @@ def test_the_audit_finds_nothing_and_counts_the_crawl(crawled: Crawled, archive:
     assert not list((archive.home / "spool").iterdir())
 
 
+@pytest.mark.slow
 def test_a_capture_names_the_crawl_that_found_it(site: Site, own_archive: Archive, tmp_path: Path) -> None:
     mark = site.log.mark()
     done = own_archive.run(

@@ -59,7 +59,8 @@ def test_the_rss_feed_leads_to_the_same_posts(site, own_archive, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     (item,) = (json.loads(line) for line in found.read_text("utf-8").splitlines())
     assert item["rank"] == 1
-    assert item["capture"]
+    manifest = own_archive.objects("akashi", "show", item["capture"])[0]["manifest"]
+    assert manifest["request"]["found_by"]["crawl"]["warc"].startswith("crawls/")
 
 
 def test_the_same_url_by_scrapy_and_by_akashi_gives_equal_manifests(site, own_archive):
