@@ -3,7 +3,8 @@
     TWISTED_DNS_RESOLVER   GuardedResolver   names and literal addresses, every one checked, AKASHI_HOSTS first
     DOWNLOAD_HANDLERS      GuardedHandler    http and https only; the connected peer is checked again before
                                              a byte is sent; certificates are verified, which Scrapy by
-                                             itself does not; AKASHI_EXTRA_CA is trusted besides
+                                             itself does not; AKASHI_EXTRA_CA is trusted besides; every
+                                             exchange is recorded (crawler/tap.py)
 
 Redirects, robots.txt and every other request pass the same handler. AKASHI_ALLOW_PRIVATE lifts the
 address check alone. A proxy would be another door, so a request that names one is refused.
@@ -13,13 +14,23 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any, Self
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from OpenSSL import SSL
 from scrapy import Request
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler, _LenientHTTP11ClientFactory
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError, IgnoreRequest, NotConfigured
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    NotConfigured,
+)
 from scrapy.http import Response
 from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet._resolver import GAIResolver
@@ -29,8 +40,18 @@ from twisted.internet.threads import deferToThread
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from crawler.tap import TRAIL, TappedPool, TappedProtocol, Trail
 from evidence.errors import RefusedError, UsageError
+from pipelines.items import Workshop
+from pipelines.record.exchange import Exchange
+from pipelines.record.recording import Recorder
 from pipelines.resolver import Resolver, parse_url
+from pipelines.steps import UNREACHABLE
+
+KEPT: Final = "akashi_exchanges"
+"""Of a request's meta: a list that takes its exchanges, for whoever wants them beside the crawl's WARC."""
+GIVEN_UP: Final = {DownloadTimeoutError: "time", DownloadCancelledError: "length"}
+"""Errors with which Scrapy itself ends an exchange, and what WARC-Truncated then says."""
 
 
 class RefusedRequest(RefusedError, IgnoreRequest):  # noqa: N818  # named as Scrapy names its own
@@ -80,9 +101,12 @@ class GuardedHandler(HTTP11DownloadHandler):
         class CheckingPeers(_LenientHTTP11ClientFactory):
             def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
                 resolver.check(addr.host, (addr.host,))
-                return super().buildProtocol(addr)
+                return TappedProtocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
 
+        self._pool = TappedPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
+        self._pool.maxPersistentPerHost = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
         self._pool._factory = CheckingPeers  # noqa: SLF001  # as Scrapy itself sets it
+        self._workshop = Workshop.of(crawler)
 
     async def download_request(self, request: Request) -> Response:
         """Scrapy's; raises RefusedRequest, CannotResolveHostError, and Scrapy's other exceptions."""
@@ -90,14 +114,43 @@ class GuardedHandler(HTTP11DownloadHandler):
             raise RefusedRequest(f"{request.url}: a proxy would be another way out")
         try:
             _, host, _ = parse_url(request.url)
-            await maybe_deferred_to_future(deferToThread(self._resolver.resolve, host))
-            return await super().download_request(request)
+            return await self._record(request, host)
+        except UNREACHABLE as error:  # what cannot be recorded is not fetched
+            self._workshop.stop(error)
+            raise IgnoreRequest(error.detail) from error
         except RefusedError as error:
             raise RefusedRequest(error.detail) from error
         except UsageError as error:
             raise IgnoreRequest(error.detail) from error
         except socket.gaierror as error:
             raise CannotResolveHostError(f"{host}: {error.strerror}") from error
+
+    async def _record(self, request: Request, host: str) -> Response:
+        """Download, recorded: into the list that the request brings along, else into the crawl's WARC."""
+        kept: list[Exchange] | None = request.meta.get(KEPT)
+        if kept is None:
+            recorder = (await self._workshop.begin_crawl()).recorder
+        else:
+            recorder = Recorder(Path(), partial(self._keep, kept), client="scrapy", memory=sys.maxsize)
+        trail = Trail(recorder, "{0.scheme}://{0.netloc}".format(urlsplit(request.url)), self._workshop.stuck)
+        token = TRAIL.set(trail)
+        try:
+            resolving = deferToThread(self._resolver.resolve, host)
+            trail.dns = await maybe_deferred_to_future(resolving)
+            return await super().download_request(request)
+        finally:
+            TRAIL.reset(token)
+            error = sys.exception()
+            what = f"{type(error).__name__}: {error}"
+            word = next((word for kind, word in GIVEN_UP.items() if isinstance(error, kind)), "")
+            if not trail.end(word and f"{word}: {what}"):
+                (self._workshop.crawl or trail).recorder.unreached.append((request.url, what))
+
+    def _keep(self, kept: list[Exchange], exchange: Exchange) -> None:
+        """An exchange that a capture keeps for itself; a crawl under way keeps it too."""
+        kept.append(exchange)
+        if self._workshop.crawl is not None:
+            self._workshop.crawl.give(exchange)
 
 
 @implementer(IPolicyForHTTPS, IOpenSSLTrustRoot)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from scrapy import Request
@@ -19,9 +17,9 @@ from scrapy.exceptions import (
     IgnoreRequest,
     ResponseDataLossError,
 )
-from scrapy.http import Headers, Response
 
-from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
+from crawler.door import KEPT
+from pipelines.record.exchange import Exchange
 from pipelines.robots import Answer, Fetch
 
 _FAILURES: Final = (
@@ -51,48 +49,17 @@ def fetcher(crawler: Crawler) -> Fetch:
 
 
 async def _ask(crawler: Crawler, url: str) -> Answer:
-    started = datetime.now(UTC)
-    # identity: Scrapy decodes content encodings on the way, and the record is to hold what arrived
+    kept: list[Exchange] = []
+    # identity: the manifest's digest of what was read is then that of the recorded payload
     request = Request(
         url,
         headers={"Accept-Encoding": "identity"},
-        meta={"dont_obey_robotstxt": True, "handle_httpstatus_all": True, "max_retry_times": 0},
+        meta={"dont_obey_robotstxt": True, "handle_httpstatus_all": True, "max_retry_times": 0, KEPT: kept},
         dont_filter=True,
         priority=1000,
     )
     try:
         response = await crawler.engine.download_async(request)
     except _FAILURES as failure:
-        return Answer(0, b"", None, f"{type(failure).__name__}: {failure}")
-    return Answer(response.status, response.body, exchange_of(request, response, started))
-
-
-def exchange_of(request: Request, response: Response, started: datetime) -> Exchange:
-    """The exchange as Scrapy's client gives it: headers parsed and put together again, and marked so."""
-    parts = urlsplit(response.url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    host = b"Host: %s\r\n" % parts.netloc.encode("ascii", "replace")
-    head = (
-        f"{request.method} {target} HTTP/1.1\r\n".encode("ascii", "replace") + host + _lines(request.headers)
-    )
-    status = f"{response.protocol or 'HTTP/1.1'} {response.status} \r\n".encode("ascii")
-    return Exchange(
-        client="scrapy",
-        url=response.url,
-        method=request.method,
-        started=started,
-        request_head=head + b"\r\n",
-        response_head=status + _lines(response.headers) + b"\r\n",
-        response_body=Body(
-            len(response.body),
-            response.body,
-            state=BodyState.AS_RECEIVED,
-            why="transfer coding removed by the client",
-        ),
-        layer=Layer.CLIENT_DECODED,
-        network=Network(ip=str(response.ip_address or "")),
-    )
-
-
-def _lines(headers: Headers) -> bytes:
-    return b"".join(b"%s: %s\r\n" % (name, value) for name in headers for value in headers.getlist(name))
+        return Answer(0, b"", kept, f"{type(failure).__name__}: {failure}")
+    return Answer(response.status, response.body, kept)

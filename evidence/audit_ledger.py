@@ -12,7 +12,7 @@ from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSour
 from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.checkpoint import PREFIX as CHECKPOINTS
-from evidence.entry import CLOSING, MAX_ENTRY, NO_PREVIOUS, Entry
+from evidence.entry import CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
 from evidence.note import MAX_NOTE, VerifierKey
 from evidence.segment import MAX_ENTRIES, Line, parse_header, parse_line, split_lines
@@ -31,7 +31,7 @@ _Headers: TypeAlias = Mapping[str, tuple[Line, Mapping[str, Any], int]]
 
 @dataclass(slots=True)
 class Ledger:
-    """What the sound entries say; `started` and `ended` by capture id."""
+    """What the sound entries say; `started` and `ended` by the capture's or crawl's id."""
 
     started: dict[str, Entry] = field(default_factory=dict)
     ended: dict[str, Entry] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Ledger:
 
     @property
     def open(self) -> list[str]:
-        """Captures that were started and not closed: under way, or dead and not yet recovered."""
+        """Captures and crawls that were started and not closed: under way, or dead and not yet recovered."""
         return sorted(set(self.started) - set(self.ended))
 
 
@@ -190,17 +190,18 @@ def _replay(chain: Chain, ledger: Ledger, report: AuditReport) -> None:
         entry = slot.entry
         if entry is None:
             continue
+        kind = entry.type.partition(".")[0]
         if entry.type == "key.added":
             ledger.collectors.append((index, VerifierKey.parse(entry.body["vkey"])))
-        elif entry.type == "capture.started":
+        elif entry.type in {"capture.started", "crawl.started"}:
             if entry.subject in ledger.started:
-                report.findings.append(slot.finding("capture-started-twice", f"capture {entry.subject}"))
+                report.findings.append(slot.finding(f"{kind}-started-twice", f"{kind} {entry.subject}"))
             ledger.started.setdefault(entry.subject, entry)
-        elif entry.type in CLOSING:
+        elif entry.type in {*CLOSING, CRAWL_ENDED}:
             started, said = ledger.started.get(entry.subject), entry.ended["started"]
             if said not in ledger.damaged and (started is None or started.index != said):
-                detail = f"entry {said} did not start capture {entry.subject}"
-                report.findings.append(slot.finding("capture-not-started", detail))
+                detail = f"entry {said} did not start {kind} {entry.subject}"
+                report.findings.append(slot.finding(f"{kind}-not-started", detail))
             if entry.subject in ledger.ended:
-                report.findings.append(slot.finding("capture-closed-twice", f"capture {entry.subject}"))
+                report.findings.append(slot.finding(f"{kind}-closed-twice", f"{kind} {entry.subject}"))
             ledger.ended.setdefault(entry.subject, entry)

@@ -14,37 +14,41 @@ from evidence.audit_report import AuditReport, Finding, ObjectSource
 from evidence.audit_warc import WarcReading, changed, read_whole_warc
 from evidence.canonical import field_at, first_difference
 from evidence.digests import digest_bytes, digest_stream
-from evidence.entry import Entry, ObjectJson, digests_of
+from evidence.entry import CRAWL_ENDED, Entry, ObjectJson, digests_of
 from evidence.errors import CheckFailedError, ManifestError, SignatureError
 from evidence.manifest import MAX_MANIFEST, Manifest, parse_manifest, request_digests, reseal, sealed_form
 
-PREFIX: Final = "captures/"
-_KEY: Final = re.compile(r"captures/\d{4}/\d\d/\d\d/([^/]+)/[^/]+", re.ASCII)
+PREFIXES: Final = ("captures/", "crawls/")
+_DAY: Final = r"s/\d{4}/\d\d/\d\d/"
+_KEY: Final = re.compile(
+    rf"capture{_DAY}(?P<capture>[^/]+)/[^/]+|crawl{_DAY}akashi-crawl-\d{{8}}T\d{{6}}Z-(?P<crawl>[^/]+)\.warc\.gz",
+    re.ASCII,
+)
 _MANIFEST: Final = "/manifest.json"
 
 
 class ObjectAudit:
-    """The audit of everything under `captures/`; findings go to the report.
+    """The audit of everything under `captures/` and `crawls/`; findings go to the report.
 
     To be made *before* the ledger is read: it takes the listing, and an object is put only after its
-    capture's start is in the ledger, so every one that is listed has its start among the entries.
+    capture's or crawl's start is in the ledger, so every one that is listed has its start among the entries.
     """
 
     def __init__(self, source: ObjectSource, report: AuditReport) -> None:
         self._source = source
         self._report = report
-        self._listed = {head.key for head in source.list(PREFIX)}
+        self._listed = {head.key for prefix in PREFIXES for head in source.list(prefix)}
         self._agree = False
         self._differ: list[Finding] = []
 
     def run(self, ledger: Ledger, since: str) -> None:
         """Audit the objects of captures that began at `since` or later. Raises what the source raises."""
         named: set[str] = set()
-        for capture, ended in ledger.ended.items():
+        for subject, ended in ledger.ended.items():
             named |= {item["key"] for item in ended.ended["objects"]}
-            started = ledger.started.get(capture)
+            started = ledger.started.get(subject)
             if started is None or started.time >= since:
-                self._report.counts["captures"] += 1
+                self._report.counts[f"{_kind(ended)}s"] += 1
                 self._audit_capture(ended, ledger)
         # A copy has no version id in common with the store that the entries name; a store has all.
         if self._agree:
@@ -53,7 +57,8 @@ class ObjectAudit:
             self._report.notes.append("no object has the version id that its entry names: this is a copy")
         self._name_extra(named, ledger)
         self._report.notes += [
-            f"capture {capture} is not closed: under way, or to be recovered" for capture in ledger.open
+            f"{_kind(ledger.started[subject])} {subject} is not closed: under way, or to be recovered"
+            for subject in ledger.open
         ]
 
     def _audit_capture(self, ended: Entry, ledger: Ledger) -> None:
@@ -65,6 +70,8 @@ class ObjectAudit:
             report.counts["objects"] += 1
             if key.endswith(".warc.gz"):
                 warcs[key] = read_whole_warc(open_at, item, ended, report)
+                if ended.type == CRAWL_ENDED and warcs[key].sound:
+                    self._audit_crawl(key, warcs[key].sealed or b"", ended, ledger.started.get(ended.subject))
             elif key.endswith(_MANIFEST):
                 with open_at() as stream:
                     data = stream.read(MAX_MANIFEST + 1)
@@ -76,6 +83,11 @@ class ObjectAudit:
                 report.counts["bytes"] += found.size
                 if found != digests_of(item):
                     report.findings.append(changed(item, found.size, ended))
+
+    def _audit_crawl(self, key: str, asked: bytes, ended: Entry, started: Entry | None) -> None:
+        if started is not None and digest_bytes(asked).as_json() != started.body["request"]:
+            detail = f"holds another request than entry {started.index} digested, or none"
+            self._report.findings.append(Finding(key, "crawl-request", detail, entry=ended.index))
 
     def _is_present(self, item: ObjectJson, ended: Entry) -> bool:
         key = item["key"]  # not listed: put and closed after the listing was taken, or gone
@@ -99,13 +111,19 @@ class ObjectAudit:
     def _name_extra(self, named: set[str], ledger: Ledger) -> None:
         for key in sorted(self._listed - named):
             matched = _KEY.fullmatch(key)
-            capture = matched[1] if matched else ""
-            if capture in ledger.open:
-                self._report.notes.append(f"{key} belongs to a capture that is not closed")
-            elif ledger.damaged and capture not in ledger.ended:
+            subject = (matched["capture"] or matched["crawl"]) if matched else ""
+            if subject in ledger.open:
+                kind = _kind(ledger.started[subject])
+                self._report.notes.append(f"{key} belongs to a {kind} that is not closed")
+            elif ledger.damaged and subject not in ledger.ended:
                 self._report.notes.append(f"{key} cannot be judged: entries of the ledger are damaged")
             else:
                 self._report.findings.append(Finding(key, "object-extra", "no entry of the ledger names it"))
+
+
+def _kind(entry: Entry) -> str:
+    """`capture` or `crawl`."""
+    return entry.type.partition(".")[0]
 
 
 def _audit_manifest(

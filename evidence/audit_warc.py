@@ -8,7 +8,7 @@ from typing import BinaryIO, TypeAlias
 
 from evidence.audit_report import AuditReport, Finding
 from evidence.digests import CHUNK, Digester
-from evidence.entry import Entry, ObjectJson, digests_of
+from evidence.entry import CRAWL_ENDED, CRAWL_REQUEST, Entry, ObjectJson, digests_of
 from evidence.errors import WarcError
 from evidence.gzip_member import HEADER, HEADER_BYTES
 from evidence.manifest import MAX_MANIFEST
@@ -20,7 +20,7 @@ OpenAt: TypeAlias = Callable[[int, int | None], BinaryIO]
 
 @dataclass(slots=True)
 class WarcReading:
-    """What one reading gave: the records by id, up to the first defect; `sealed`, the manifest inside.
+    """What one reading gave: the records by id, up to the first defect; `sealed`, the document inside.
 
     `sound` if every record is, and the bytes are those that the entry names.
     """
@@ -73,7 +73,8 @@ def read_whole_warc(open_at: OpenAt, item: ObjectJson, ended: Entry, report: Aud
         report.findings.append(Finding(item["key"], broken.rule, detail, offset, length, entry=ended.index))
     elif not same:  # records replaced, added or left out, or a bit that has no meaning in deflate data
         report.findings.append(changed(item, found.size, ended, ", though every record is sound"))
-    reading.sealed = _sealed_manifest(open_at, ended.subject, reading)
+    name = CRAWL_REQUEST if ended.type == CRAWL_ENDED else "manifest.json"
+    reading.sealed = _sealed(open_at, f"urn:akashi:{ended.subject}:{name}", reading)
     return reading
 
 
@@ -108,8 +109,7 @@ def _candidates(open_at: OpenAt, offset: int) -> Iterator[int]:
             held = held[-HEADER_BYTES + 1 :]
 
 
-def _sealed_manifest(open_at: OpenAt, capture: str, reading: WarcReading) -> bytes | None:
-    uri = f"urn:akashi:{capture}:manifest.json"
+def _sealed(open_at: OpenAt, uri: str, reading: WarcReading) -> bytes | None:
     spans = [span for span in reading.records.values() if span.header("WARC-Target-URI") == uri]
     if len(spans) != 1 or int(spans[0].header("Content-Length")) > MAX_MANIFEST:
         return None

@@ -33,6 +33,11 @@ CLOSING: Final = {
     "capture.failed": "failed",
 }
 """The types that end an attempt, each with its outcome."""
+CRAWL_ENDED: Final = "crawl.ended"
+CRAWL_OUTCOMES: Final = ("finished", "stopped", "interrupted")
+"""The spider came to its end; it was told to stop; its process died, and another entered it."""
+CRAWL_REQUEST: Final = "crawl.json"
+"""What was asked of a crawl: the resource `urn:akashi:<crawl>:crawl.json` of its WARC."""
 
 ObjectJson: TypeAlias = Mapping[str, Any]
 """One object in the store: an item of a closing entry's `objects`."""
@@ -58,11 +63,12 @@ _ENTRY: Final = {
     "subject": Text,
     "body": {"*": object},
 }
+_OBJECTS: Final = [{"key": Key, "version": _VERSION, **DIGESTS}]  # version: the store's answer, or empty
 _ENDED: Final = {
     "started": Count,  # index of the attempt's `capture.started`
     "outcome": one_of(*CLOSING.values()),
     "reasons": [CODE],
-    "objects": [{"key": Key, "version": _VERSION, **DIGESTS}],  # version: the store's answer, or empty
+    "objects": _OBJECTS,
     "signature": OrNull(SIGNATURE),  # of the manifest, by the collector
 }
 _BODIES: Final[Mapping[str, Any]] = {
@@ -77,6 +83,16 @@ _BODIES: Final[Mapping[str, Any]] = {
     # An attempt begins, before the first byte is fetched; the digests are of the manifest's `request`.
     "capture.started": {"request": DIGESTS, "attempt_of?": Ulid},
     **dict.fromkeys(CLOSING, _ENDED),
+    # A spider begins, before its first fetch; the digests are of CRAWL_REQUEST in its WARC. Then it has ended.
+    "crawl.started": {"request": DIGESTS},
+    CRAWL_ENDED: {
+        "started": Count,
+        "outcome": one_of(*CRAWL_OUTCOMES),
+        "reason": str,  # Scrapy's word for it
+        "exchanges": Count,  # in its WARC
+        "candidates": OrNull(Count),  # that it yielded, refused ones too; null if its process died
+        "objects": _OBJECTS,  # its WARC
+    },
 }
 ENTRY_TYPES: Final = frozenset(_BODIES)
 
@@ -118,7 +134,7 @@ class Entry:
 
     @property
     def ended(self) -> Mapping[str, Any]:
-        """The body, of an entry whose type is in CLOSING."""
+        """The body, of an entry whose type is in CLOSING or CRAWL_ENDED."""
         return self.body
 
 
@@ -149,8 +165,13 @@ def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         yield body["origin"] != subject, "origin and subject differ"
     elif entry["type"] == "custody.store":
         yield body["bucket"] != subject, "bucket and subject differ"
-    elif entry["type"].startswith("capture."):
-        yield not is_ulid(subject), "the subject is no capture id"
+    elif entry["type"].startswith(("capture.", "crawl.")):
+        yield not is_ulid(subject), "the subject is no capture's or crawl's id"
+    if entry["type"] == CRAWL_ENDED:
+        keys = [item["key"] for item in body["objects"]]
+        its_own = all(key.startswith("crawls/") and key.endswith(f"-{subject}.warc.gz") for key in keys)
+        yield body["started"] >= entry["index"], "`started` names no earlier entry"
+        yield len(keys) != 1 or not its_own, "a crawl has one object, its WARC"
     if entry["type"] in CLOSING:
         keys = [item["key"] for item in body["objects"]]
         manifests = [key for key in keys if key.endswith("/manifest.json")]

@@ -45,7 +45,9 @@ REQUEST: Final = {  # what was asked, digested into `capture.started` before the
     "operator": _OPERATOR,
     "override": OrNull({"reason": Text, "operator": Text}),  # who lifted robots.txt for this URL, and why
     "options": _FREE,
-    "found_by": OrNull({"spider": Text, "query": str, "rank": Count, "time": str}),
+    "found_by": OrNull(  # `crawl`: whose WARC holds the exchanges that led here
+        {"spider": Text, "query": str, "rank": Count, "time": str, "crawl?": {"id": Ulid, "warc": Key}}
+    ),
     "case": str,
     "note": str,
     "title": str,

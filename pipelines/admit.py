@@ -78,7 +78,7 @@ async def start(candidate: Candidate, runtime: Runtime, resolver: Resolver, deci
         raise
     capture.facts["started_entry"] = appended.index
     capture.live["resolver"] = resolver
-    capture.live["robots_exchange"] = decision.exchange
+    capture.live["robots_exchanges"] = decision.exchanges
     capture.save()
     return capture
 
@@ -90,7 +90,7 @@ def _request(candidate: Candidate, runtime: Runtime) -> dict[str, Any]:
         override = {"operator": options.operator, "reason": options.override_robots}
     return {
         "case": options.case,
-        "found_by": candidate.found_by(),
+        "found_by": candidate.found_by(runtime.crawl),
         "note": options.note,
         "operator": options.operator_facts(runtime.settings),
         "options": {

@@ -41,8 +41,9 @@ class Candidate:
     entry: int | None = None
     """Index of the ledger entry that closes the capture."""
 
-    def found_by(self) -> dict[str, Any] | None:
-        """The discovery path for the manifest; None when a person named the URL."""
+    def found_by(self, crawl: dict[str, str] | None) -> dict[str, Any] | None:
+        """The discovery path for the manifest, with the crawl that recorded it; None for a person's URL."""
         if self.named_by_person:
             return None
-        return {"spider": self.spider, "query": self.query, "rank": self.rank, "time": self.found_at}
+        path = {"spider": self.spider, "query": self.query, "rank": self.rank, "time": self.found_at}
+        return path | ({"crawl": crawl} if crawl else {})

@@ -64,7 +64,7 @@ class Capture:
         capture = cls(new_ulid(now), spool, candidate, now)
         capture.folder = spool / capture.id
         capture.folder.mkdir(mode=0o711)
-        capture._lock = _lock(capture.folder)
+        capture._lock = lock_folder(capture.folder)
         capture.facts["monotonic_start_ns"] = time.monotonic_ns()
         capture.facts["process"] = process_id()
         capture.save()
@@ -73,7 +73,7 @@ class Capture:
     @classmethod
     def reopen(cls, folder: Path) -> Capture | None:
         """Take over a dead attempt; None when it is alive, or holds nothing that was begun."""
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         if lock is None:
             return None
         try:
@@ -208,7 +208,8 @@ def process_id() -> str:
     return secrets.token_hex(8)
 
 
-def _lock(folder: Path) -> IO[str] | None:
+def lock_folder(folder: Path) -> IO[str] | None:
+    """The folder's lock, held until it is closed; None when another holds it."""
     stream = (folder / "lock").open("a", encoding="utf-8")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ import logging
 from typing import ClassVar, Self
 from weakref import WeakKeyDictionary
 
+from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 from scrapy.utils.misc import load_object
@@ -16,6 +17,7 @@ from pipelines import steps
 from pipelines.admit import admit
 from pipelines.candidate import Candidate
 from pipelines.capture import Capture
+from pipelines.crawl import Crawl
 from pipelines.options import options_from
 from pipelines.record.canary import choose_recorder
 from pipelines.recovery import recover
@@ -40,6 +42,11 @@ def to_log(url: str, step: str, text: str, *, done: int = 0, total: int = 0) -> 
         log.info("%s: %s: %s", url, step, text)
 
 
+def no_room(error: BaseException) -> StoreUnavailableError:
+    """The spool takes nothing more."""
+    return StoreUnavailableError(f"the spool: {error}", next="make room or mend the disk, then try again")
+
+
 class Workshop:
     """One per crawler: the runtime, opened at the first candidate, and the room for captures at once."""
 
@@ -52,6 +59,8 @@ class Workshop:
         self.listener: Listener = to_log
         self.interrupted = False
         self.under_way: dict[int, Capture] = {}
+        self.crawl: Crawl | None = None
+        self._beginning = asyncio.Lock()
         self.items = 0
         """Items between admit and their way out, waiting ones too."""
 
@@ -82,6 +91,46 @@ class Workshop:
                     self.runtime.interrupted.set()
                 await recover(self.runtime)
             return self.runtime
+
+    async def begin_crawl(self) -> Crawl:
+        """The record of what Scrapy itself fetches, begun before its first fetch. Raises AkashiError."""
+        async with self._beginning:
+            if self.crawl is None:
+                loop, spider = asyncio.get_running_loop(), self.crawler.spider
+                try:
+                    runtime = await self.open()
+                    crawl = await Crawl.begin(
+                        runtime,
+                        getattr(spider, "name", ""),
+                        getattr(spider, "arguments", {}),
+                        lambda error: loop.call_soon_threadsafe(self.stuck, error),
+                    )
+                except OSError as error:
+                    raise no_room(error) from error
+                runtime.crawl = {"id": crawl.id, "warc": crawl.key}
+                self.crawl = crawl
+
+                async def closed(reason: str) -> None:
+                    await self._end_crawl(crawl, runtime, reason)
+
+                self.crawler.signals.connect(closed, signal=signals.spider_closed, weak=False)
+            return self.crawl
+
+    def stuck(self, error: BaseException) -> None:
+        """An exchange of the crawl cannot be kept: nothing more is fetched."""
+        if self.crawl is not None:
+            self.crawl.lost = True
+        self.stop(no_room(error))
+
+    async def _end_crawl(self, crawl: Crawl, runtime: Runtime, reason: str) -> None:
+        """The spider has closed: every item has left Scrapy, and nothing more is fetched."""
+        stats = self.crawler.stats
+        ends = ("scraped", "dropped", "error")
+        found = sum(stats.get_value(f"item_{end}_count", 0) for end in ends)
+        try:
+            await crawl.end(runtime, "finished" if reason == "finished" else "stopped", reason, found)
+        except (*steps.UNREACHABLE, OSError):
+            log.exception("the crawl's WARC stays in the spool: the next start finishes it")
 
     def interrupt(self) -> None:
         """Ctrl-C: recording stops; what was recorded is sealed, preserved and proved."""
@@ -171,9 +220,7 @@ class AdmitPipeline(StepPipeline):
             self.workshop.stop(error)
             raise Refused(item.url, error) from error
         except OSError as error:
-            broken = StoreUnavailableError(
-                f"the spool: {error}", next="make room or mend the disk, then try again"
-            )
+            broken = no_room(error)
             self.workshop.stop(broken)
             raise Refused(item.url, broken) from error
         except (RefusedError, UsageError) as error:

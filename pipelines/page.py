@@ -41,7 +41,7 @@ async def record_the_page(capture: Capture, runtime: Runtime) -> str:
 
 
 def open_sink(capture: Capture, runtime: Runtime) -> WarcSink:
-    """The capture's one WARC, opened once; the robots.txt exchange that admitted it is its first."""
+    """The capture's one WARC, opened once; what robots.txt answered stands first in it."""
     sink: WarcSink | None = capture.live.get("sink")
     if sink is None:
         sink = WarcSink(
@@ -51,8 +51,7 @@ def open_sink(capture: Capture, runtime: Runtime) -> WarcSink:
             spool=capture.folder,
         )
         capture.live["sink"] = sink
-        exchange = capture.live.pop("robots_exchange", None)
-        if exchange is not None:
+        for exchange in capture.live.pop("robots_exchanges", ()):
             sink.write_exchange(exchange)
     return sink
 

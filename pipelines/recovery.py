@@ -5,6 +5,8 @@ the closing entry is there         the folder goes
 the WARC is sealed                 preserved and proved as it is
 otherwise                          failed(interrupted): what was recorded, up to its last whole
                                    record, is sealed, preserved and proved
+
+A dead crawl (pipelines/crawl.py) is closed the same way, with the outcome `interrupted`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import logging
 from evidence.errors import CheckFailedError
 from evidence.reasons import Reason
 from pipelines.capture import Capture
+from pipelines.crawl import WARC, recover_crawl
 from pipelines.page import open_sink
 from pipelines.prove import closing_entry
 from pipelines.record.warcfile import trim_torn_tail
@@ -32,6 +35,10 @@ async def recover(runtime: Runtime) -> list[Capture]:
             continue
         capture = None
         try:
+            if any(folder.glob(WARC)):
+                if await recover_crawl(folder, runtime):
+                    log.warning("%s: a crawl that its process did not close", folder.name)
+                continue
             capture = Capture.reopen(folder)
             if capture is not None and await _close(capture, runtime):
                 closed.append(capture)

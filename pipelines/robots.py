@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,7 +24,8 @@ class Answer:
 
     status: int
     body: bytes
-    exchange: Exchange | None
+    exchanges: Sequence[Exchange] = ()
+    """Every hop of it, as recorded."""
     error: str = ""
 
 
@@ -39,7 +40,7 @@ class Decision:
     code: str
     """`allowed`, `disallowed`, `unreachable`, `absent` or `no-answer`."""
     facts: dict[str, Any]
-    exchange: Exchange | None
+    exchanges: Sequence[Exchange]
 
 
 async def decide(url: str, fetch: Fetch) -> Decision:
@@ -55,7 +56,7 @@ async def decide(url: str, fetch: Fetch) -> Decision:
     facts: dict[str, Any] = {"url": robots_url, "status": answer.status, "sha256": "", "size": 0}
     if answer.error:
         return Decision(
-            True, "no-answer", {**facts, "decision": "no-answer", "detail": answer.error}, answer.exchange
+            True, "no-answer", {**facts, "decision": "no-answer", "detail": answer.error}, answer.exchanges
         )
     digests = digest_bytes(answer.body)
     facts.update(sha256=digests.sha256, size=digests.size)
@@ -67,4 +68,4 @@ async def decide(url: str, fetch: Fetch) -> Decision:
         rules = Protego.parse(answer.body[:MAX_BYTES].decode("utf-8", "replace"))
         allowed = bool(rules.can_fetch(url, PRODUCT))
         code = "allowed" if allowed else "disallowed"
-    return Decision(allowed, code, {**facts, "decision": code, "detail": ""}, answer.exchange)
+    return Decision(allowed, code, {**facts, "decision": code, "detail": ""}, answer.exchanges)

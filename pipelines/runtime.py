@@ -40,6 +40,8 @@ class Runtime(Archive):
     seen: set[str] = field(default_factory=set)
     """URLs of this crawl, so that one crawl captures none twice."""
     admitted: int = 0
+    crawl: dict[str, str] | None = None
+    """`{id, warc}` of the crawl that finds the candidates, once it has fetched something."""
 
 
 async def in_thread(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -46,7 +46,7 @@ def sealed_manifest(capture: Capture, runtime: Runtime, index: list[dict[str, An
         "environment": environment(runtime.settings),
         "files": [*_files(index, capture.id), *facts.get("video_files", [])],
         "media": facts.get("media", []),
-        "network": _network(facts),
+        "network": network(facts),
         "outcome": str(capture.outcome),
         "policy": {
             "allow_private": runtime.options.allow_private,
@@ -116,7 +116,8 @@ def _files(index: list[dict[str, Any]], capture_id: str) -> list[dict[str, Any]]
     ]
 
 
-def _network(facts: Mapping[str, Any]) -> dict[str, Any]:
+def network(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Hosts reached and refused, as far as `facts` tells, and what replaced the system's names and trust."""
     extra = os.environ.get("AKASHI_EXTRA_CA", "")
     override = {
         host: ",".join(addresses)

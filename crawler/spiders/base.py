@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import scrapy
+from scrapy.crawler import Crawler
 
 from crawler.settings import EXTENSIONS
 from evidence.canonical import utc
@@ -25,6 +28,16 @@ class AkashiSpider(scrapy.Spider):
     custom_settings = {"EXTENSIONS": EXTENSIONS}  # noqa: RUF012 - Scrapy reads it off the class
     reach = ""
     """What it can find without login, in a sentence (for `akashi spiders`)."""
+
+    arguments: Mapping[str, Any] = MappingProxyType({})
+    """What it was given (`-a NAME=VALUE`), for the crawl's record."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Scrapy's constructor."""
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        spider.arguments = kwargs
+        return spider
 
     def candidate(self, url: str, **facts: Any) -> Candidate:
         """One candidate, stamped with this spider and the time."""

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+END: Final = (b"\n\r\n", b"\n\n")
+"""How a head ends: by an empty line, whose line feed may stand alone (RFC 9112 §2.2)."""
 _STATUS: Final = re.compile(r"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: |$)")
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
 
@@ -60,7 +62,7 @@ class Head:
 
 def parse_head(head: bytes) -> Head:
     """Parse a request's or a response's head; malformed lines are skipped, never raised on."""
-    first, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    first, *lines = re.split("\r?\n", head.decode("latin-1"))
     status = _STATUS.match(first)
     pairs = (line.split(":", 1) for line in lines if ":" in line)
     fields = tuple((name.strip().lower(), value.strip()) for name, value in pairs)
@@ -69,4 +71,4 @@ def parse_head(head: bytes) -> Head:
 
 def is_response(head: bytes) -> bool:
     """Whether the bytes begin with a status line and end with the head's empty line."""
-    return head.endswith(b"\r\n\r\n") and parse_head(head).status > 0
+    return head.endswith(END) and parse_head(head).status > 0

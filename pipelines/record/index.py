@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from warcio.archiveiterator import ArchiveIterator
 from warcio.timeutils import iso_date_to_timestamp
 
-from pipelines.record.heads import parse_head
+from pipelines.record.heads import END, parse_head
 
 HTTP: Final = frozenset({"request", "response"})
 
@@ -91,7 +91,7 @@ def _lines_from(warc: Path, start: int) -> Iterator[dict[str, Any]]:
 def read_head(stream: Any) -> bytes:
     """The HTTP head at which a record's block begins."""
     head = b""
-    while not head.endswith(b"\r\n\r\n") and (line := stream.readline(1 << 16)):
+    while not head.endswith(END) and (line := stream.readline(1 << 16)):
         head += line
     return head
 

@@ -15,27 +15,28 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from yt_dlp.networking.exceptions import RequestError
-
 from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import Head, is_response, parse_head
 from pipelines.record.limits import HEAD_BYTES
-from pipelines.record.spool import BodySpool, append, write_note
-from pipelines.record.ytdlp_wire import CLIENT
+from pipelines.record.spool import BodySpool, append, remove_spooled, write_note
 
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+_UNANSWERED: Final = "the connection ended without an answer"
 
 
-class TooLargeError(RequestError):  # type: ignore[misc]  # yt-dlp has no types
-    """More bytes were announced, or came, than are allowed; of yt-dlp's kind that no handler tries again."""
+class TooLargeError(Exception):
+    """More bytes were announced, or came, than are allowed."""
 
 
 class Recorder:
     """Holds the exchanges under way; each is given away when it ends."""
 
-    def __init__(self, spool: Path, give: Callable[[Exchange], None]) -> None:
-        """`spool` is the folder for bodies on their way."""
-        self.spool, self.give = spool, give
+    too_large: type[TooLargeError] = TooLargeError
+    """What `take` raises: a client may need one of a kind that it does not try again."""
+
+    def __init__(self, spool: Path, give: Callable[[Exchange], None], *, client: str = "yt-dlp") -> None:
+        """`spool` is the folder for what is under way."""
+        self.spool, self.give, self.client = spool, give, client
         self.allowed = sys.maxsize
         """Bytes of bodies that may still come; set it before each file."""
         self.unreached: list[tuple[str, str]] = []
@@ -53,7 +54,7 @@ class Recorder:
         """That many bytes of a body came; in all, so many are announced. Raises TooLargeError."""
         with self._lock:
             if max(size, announced) > self.allowed:
-                raise TooLargeError(f"{max(size, announced)} bytes, {self.allowed} allowed")
+                raise self.too_large(f"{max(size, announced)} bytes, {self.allowed} allowed")
             self.allowed -= size
 
     def begin(self, origin: str, network: Network) -> Recording:
@@ -72,17 +73,18 @@ class Recording:
     """One exchange while it happens."""
 
     def __init__(self, recorder: Recorder, origin: str, network: Network) -> None:
-        self._recorder, self._origin, self._network = recorder, origin, network
+        self._recorder, self._origin, self.network = recorder, origin, network
         self._started = datetime.now(UTC)
         self._note = recorder.spool / f"{uuid.uuid4().hex}.note"
         self._request = bytearray()
         self._early = bytearray()
         self._heads = 0
+        self._interim: tuple[bytes, ...] = ()
         self._response_head = b""
         self._head = Head(0, ())
         self._spool: BodySpool | None = None
-        self._too_large = self._eof = False
-        self._error = ""
+        self._eof = False
+        self._error = self._given_up = ""
         self.over = False
         """Whether it was given away."""
         self.answered = False
@@ -110,7 +112,7 @@ class Recording:
                 self._spool.write(data)
                 self._recorder.take(len(data))
         except TooLargeError:
-            self._too_large = True
+            self.given_up("length: more than allowed, given up")
             raise
 
     def ended_by_peer(self) -> None:
@@ -121,27 +123,40 @@ class Recording:
         """The transport failed."""
         self._error = f"{type(error).__name__}: {error}"
 
+    def given_up(self, why: str) -> None:
+        """The client itself stops here; `why` begins with one of the words of WARC-Truncated."""
+        self._given_up = why
+
+    def drop(self) -> None:
+        """Nothing of it left this machine: it was no exchange."""
+        self._leave()
+        remove_spooled(self._note)
+
+    def _leave(self) -> None:
+        self.over = True
+        self._recorder.under_way.remove(self)
+
     def end(self) -> None:
         """Give the exchange away; more calls do nothing."""
         if self.over:
             return
-        self.over = True
-        self._recorder.under_way.remove(self)
+        self._leave()
         head, body = self._sent()
         method, url = self._asked()
         self._recorder.give(
             Exchange(
-                client=CLIENT,
+                client=self._recorder.client,
                 url=url,
                 method=method,
                 started=self._started,
+                interim=self._interim,
                 request_head=head,
                 request_body=Body(len(body), data=body) if body else None,
                 response_head=self._response_head,
                 response_body=self._body(method),
-                layer=Layer.H2_RENDERED if self._network.protocol == "h2" else Layer.H1_BYTES,
-                network=self._network,
-                error=self._error or ("" if self._spool else "the connection ended without an answer"),
+                layer=Layer.H2_RENDERED if self.network.protocol == "h2" else Layer.H1_BYTES,
+                network=self.network,
+                error=self._given_up or self._error or ("" if self._spool else _UNANSWERED),
                 note=self._note if self._request else None,
             )
         )
@@ -169,6 +184,7 @@ class Recording:
                 self._response_head, self._head = head, parsed
                 self._begin_body(head)
                 return
+            self._interim = (*self._interim, head)
         append(self._note.with_suffix(".head"), data)
         if self._heads > HEAD_BYTES:
             raise http.client.LineTooLong("response head")
@@ -187,13 +203,13 @@ class Recording:
         method, url = self._asked()
         write_note(
             self._note,
-            client=CLIENT,
+            client=self._recorder.client,
             url=url,
             method=method,
             started=self._started,
             request_head=self._sent()[0],
             response_head=self._response_head,
-            ip=self._network.ip,
+            ip=self.network.ip,
         )
         return method
 
@@ -206,7 +222,6 @@ class Recording:
         if not self._head.has_body(method) or spool.complete or ended:
             return spool.close()
         cause = "disconnect: the connection ended" if self._eof or self._error else "unspecified: given up"
-        if self._too_large:
-            cause = "length: more than allowed, given up"
+        cause = self._given_up or cause
         of = "" if length is None else f" of {length}"
         return spool.close(BodyState.TRUNCATED, f"{cause} after {spool.size}{of} bytes")

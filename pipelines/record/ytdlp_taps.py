@@ -18,14 +18,19 @@ from yt_dlp.downloader.http import HttpFD
 from yt_dlp.networking import _requests
 from yt_dlp.networking._requests import RequestsRH
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
+from yt_dlp.networking.exceptions import RequestError
 from yt_dlp.networking.impersonate import ImpersonateTarget
 
-from pipelines.record.recording import Recorder
+from pipelines.record.recording import Recorder, TooLargeError
 from pipelines.record.tee import PeerOf, recording_connection
 from pipelines.record.ytdlp_policy import refuse_solvers
 
 Recording = Callable[[type[Any]], type[Any]]
 """Makes a recording subclass of a connection class."""
+
+
+class NoMoreError(TooLargeError, RequestError):  # type: ignore[misc]  # yt-dlp has no types
+    """Too large, as yt-dlp understands it: no handler tries again."""
 
 
 class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no types
@@ -35,6 +40,7 @@ class RecordingYoutubeDL(YoutubeDL):  # type: ignore[misc]  # yt-dlp has no type
         self, options: dict[str, Any], recorder: Recorder, peer_of: PeerOf, *, emulation: bool
     ) -> None:
         """With `emulation` there is only the handler that passes for a browser, and it does."""
+        recorder.too_large = NoMoreError
         self._handlers = _handlers(lambda base: recording_connection(base, recorder, peer_of))
         if emulation:
             from pipelines.record.ytdlp_curl import recording_curl  # noqa: PLC0415  # it costs 0.3 s

@@ -68,6 +68,8 @@ def decode_exchange(facts: dict[str, Any], spool: Path) -> Exchange:
         "client": CLIENT,
         "started": datetime.fromisoformat(facts["started"]),
         "request_head": base64.b64decode(facts["request_head"]),
+        "interim": tuple(map(base64.b64decode, facts["interim"])),
+        "trailers": base64.b64decode(facts["trailers"]),
         "response_head": base64.b64decode(facts["response_head"]),
         "request_body": _body(facts["request_body"], spool) if facts["request_body"] else None,
         "response_body": _body(facts["response_body"], spool),

@@ -1,5 +1,7 @@
 """A crawl of the given URLs through the door, in a process of its own; one JSON line to each URL.
 
+Each line tells what the client made of it, and in `exchanges` what the tap recorded.
+
 stdin: {"urls": […], "settings": {…}, "fake": "" | "127.0.0.2 is private" | "resolver lies"}
 """
 
@@ -10,6 +12,7 @@ import scrapy
 from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler import settings as project
+from crawler.door import KEPT
 from pipelines import resolver
 
 JOB = json.load(sys.stdin)
@@ -30,19 +33,37 @@ class Door(scrapy.Spider):
                 self.parse,
                 errback=self.failed,
                 dont_filter=True,
-                meta={"asked": url, "proxy": JOB.get("proxy")},
+                meta={"asked": url, "proxy": JOB.get("proxy"), KEPT: []},
             )
 
     def parse(self, response: scrapy.http.Response) -> None:
-        tell(response.meta["asked"], status=response.status, ip=str(response.ip_address), body=response.text)
+        tell(response.meta, status=response.status, ip=str(response.ip_address), body=response.text)
 
     def failed(self, failure) -> None:
         names = [kind.__name__ for kind in type(failure.value).__mro__]
-        tell(failure.request.meta["asked"], error=names, detail=str(failure.value))
+        tell(failure.request.meta, error=names, detail=str(failure.value))
 
 
-def tell(url: str, **facts: object) -> None:
-    print(json.dumps({"url": url, **facts}), flush=True)  # noqa: T201
+def tell(meta: dict, **facts: object) -> None:
+    facts["exchanges"] = [plain(exchange) for exchange in meta[KEPT]]
+    print(json.dumps({"url": meta["asked"], **facts}), flush=True)  # noqa: T201
+
+
+def plain(exchange) -> dict[str, object]:
+    facts = {name: getattr(exchange, name) for name in ("client", "method", "url", "error", "layer")}
+    facts |= {name: getattr(exchange, name).decode("latin-1") for name in HEADS}
+    body, sent, network = exchange.response_body, exchange.request_body, exchange.network
+    facts |= {"body": body.data.decode("latin-1"), "state": body.state, "why": body.why}
+    facts |= {"sent": sent.data.decode("latin-1") if sent else ""}
+    return facts | {
+        "ip": network.ip,
+        "tls": network.tls,
+        "cipher": network.cipher,
+        "chain": len(network.chain),
+    }
+
+
+HEADS = ("request_head", "interim", "response_head")
 
 
 DOOR = (

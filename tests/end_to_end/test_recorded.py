@@ -35,9 +35,6 @@ def without_match(served: list[ServedExchange], recorded: list[Recorded]) -> lis
     left = list(recorded)
     wrong = []
     for exchange in served:
-        if b"Akashi/" in exchange.request_head:  # Scrapy's robots.txt: part 2 taps its transport
-            assert exchange.payload() in {r.response_body for r in recorded}
-            continue
         match = next((r for r in left if same(exchange, r)), None)
         if match is None:
             near = [r for r in left if (r.method, r.url) == (exchange.method, exchange.url)]
@@ -126,7 +123,7 @@ def test_each_response_has_the_servers_address_and_the_tls_facts(post):
     for recorded in read_exchanges(warc_of(folder)):
         if recorded.response_head and recorded.url in tls:
             assert recorded.headers["WARC-IP-Address"] == "127.0.0.1", recorded.url
-            if EXACT and b"Akashi/" not in recorded.request_head:  # DevTools does not tell it of each
+            if EXACT or b"Akashi/" in recorded.request_head:  # DevTools does not tell it of each
                 assert "tls/1." in recorded.headers["WARC-Protocol"], recorded.url
 
 

@@ -59,7 +59,8 @@ def test_the_rss_feed_leads_to_the_same_posts(site, own_archive, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     (item,) = (json.loads(line) for line in found.read_text("utf-8").splitlines())
     assert item["rank"] == 1
-    assert item["capture"]
+    manifest = own_archive.objects("akashi", "show", item["capture"])[0]["manifest"]
+    assert manifest["request"]["found_by"]["crawl"]["warc"].startswith("crawls/")
 
 
 def test_the_same_url_by_scrapy_and_by_akashi_gives_equal_manifests(site, own_archive):
@@ -81,6 +82,8 @@ def test_the_same_url_by_scrapy_and_by_akashi_gives_equal_manifests(site, own_ar
     one, other = (own_archive.objects("akashi", "show", row["capture"])[0]["manifest"] for row in rows)
     ids = {one["capture"]["id"]: "ID", other["capture"]["id"]: "ID"}
     assert shape(one, ids) == shape(other, ids)
+    crawls = [entry for entry in own_archive.entries() if entry["type"].startswith("crawl.")]
+    assert not crawls  # Scrapy itself fetched robots.txt only, and that stands in the captures' own WARCs
 
 
 def shape(value, ids):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from evidence.audit import AuditReport, Expectations, audit
+from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.dsse import sign
@@ -204,6 +205,32 @@ def build() -> tuple[MemoryArchive, Log]:
     log.append("capture.started", capture_id(12), started_body())
     log.publish(archive)
     return archive, log
+
+
+def crawl_key(crawl: str) -> str:
+    return f"crawls/2026/11/23/akashi-crawl-20261123T081300Z-{crawl}.warc.gz"
+
+
+def crawl_started() -> dict[str, Any]:
+    return {"request": digest_bytes(canonical(samples.CRAWL_REQUEST)).as_json()}
+
+
+def crawl(log: Log, archive: MemoryArchive, number: int, pack: warcs.Pack = warcs.deflated) -> str:
+    """A crawl that was started and has ended; gives its id."""
+    made = capture_id(number)
+    started = log.append("crawl.started", made, crawl_started())
+    parts = (
+        warcs.warcinfo(pack),
+        warcs.response(2, URI, b"<p>found</p>"),
+        warcs.request(3, URI, pack),
+        warcs.resource(4, f"urn:akashi:{made}:crawl.json", canonical(samples.CRAWL_REQUEST), pack=pack),
+    )
+    warc = b"".join(parts)
+    version = archive.put(crawl_key(made), warc)
+    item = {"key": crawl_key(made), "version": version, **digest_bytes(warc).as_json()}
+    ended = {"started": started, "outcome": "finished", "reason": "finished", "objects": [item]}
+    log.append("crawl.ended", made, {**ended, "exchanges": 1, "candidates": 2})
+    return made
 
 
 def rules(report: AuditReport) -> list[tuple[str, str]]:

@@ -30,6 +30,18 @@ REQUEST: Final[dict[str, Any]] = {
     "url": "https://video.example/watch?v=1",
 }
 
+CRAWL_REQUEST: Final[dict[str, Any]] = {
+    "v": 1,
+    "spider": "feeds",
+    "arguments": {"url": "https://feed.example/rss"},
+    "requested_at": TIME,
+    "operator": REQUEST["operator"],
+    "options": {"allow_private": False},
+    "case": "K-17",
+    "note": "",
+    "salt": "ffeeddccbbaa99887766554433221100",
+}
+
 SEALED: Final[dict[str, Any]] = {
     "v": 1,
     "capture": {"id": CAPTURE, "attempt_of": None, "started_entry": 2},

@@ -135,3 +135,11 @@ def test_the_clock_block_is_of_its_declared_shape() -> None:
     require(block, CLOCK, ManifestError, rule="x")
     assert block["read_at"] == "2026-11-22T23:13:00.000Z"
     assert clock_block(datetime.now(UTC))["monotonic_us"] >= block["monotonic_us"]
+
+
+def test_the_crawl_that_found_it_may_be_named_and_nothing_else() -> None:
+    crawl = {"id": capture_id(13), "warc": "crawls/2026/11/23/akashi-crawl-20261123T081300Z-a.warc.gz"}
+    found = REQUEST | {"found_by": REQUEST["found_by"] | {"crawl": crawl}}
+    assert request_digests(found) != request_digests(REQUEST)
+    with pytest.raises(ManifestError, match="not declared"):
+        request_digests(REQUEST | {"found_by": REQUEST["found_by"] | {"crawl": crawl | {"more": 1}}})

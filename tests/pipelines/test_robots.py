@@ -13,7 +13,7 @@ from pipelines.robots import Answer, decide
 def decided(status: int, body: bytes = b"", error: str = "", url: str = "https://a.test/private/1?x=1"):
     async def fetch(asked: str) -> Answer:
         assert asked == "https://a.test/robots.txt"
-        return Answer(status, body, None, error)
+        return Answer(status, body, (), error)
 
     return asyncio.run(decide(url, fetch))
 

@@ -14,6 +14,7 @@ from tests.site import (
     consent,
     everything,
     names,
+    odd_answers,
     pages,
     players,
     resources,
@@ -33,7 +34,17 @@ class Site:
     def __init__(self, port: int = 0) -> None:
         media()  # made before anything waits for an answer
         router = Router()
-        for part in (pages, resources, streams, trouble, everything, bounds, consent, players):
+        for part in (
+            pages,
+            resources,
+            streams,
+            trouble,
+            everything,
+            bounds,
+            consent,
+            players,
+            odd_answers,
+        ):
             router.include(part.router)
         self.log = ServedLog()
         self._authority = Authority()

@@ -28,6 +28,8 @@ from tests.evidence.archives import (
     MemoryArchive,
     capture_id,
     close,
+    crawl,
+    crawl_key,
     manifest_key,
     warc_and_manifest,
     warc_key,
@@ -37,7 +39,7 @@ HERE: Final = Path(__file__).parent
 
 
 def log_with_every_type() -> tuple[Log, MemoryArchive]:
-    """One entry of each type, in one log."""
+    """One entry of each type but a crawl's, in one log."""
     archive, log = MemoryArchive(), Log()
     log.open()
     abilities = {"create_only": True, "versioning": True, "object_lock": True, "checksum_sha256": True}
@@ -55,6 +57,20 @@ def log_with_every_type() -> tuple[Log, MemoryArchive]:
     nothing = {"outcome": "failed", "reasons": ["interrupted"], "objects": [], "signature": None}
     log.append("capture.failed", capture_id(12), {"started": third, **nothing})
     return log, archive
+
+
+def crawl_behind(log: Log, archive: MemoryArchive) -> dict[str, bytes]:
+    """The vectors of a crawl, in the same log; what was frozen before it stays as it is."""
+    first = len(log.entries)
+    made = crawl(log, archive, 13, pack=warcs.stored)
+    entries = {
+        f"entry/{number:02d}-{Entry.decode(log.entries[number]).type}.json": log.entries[number]
+        for number in range(first, len(log.entries))
+    }
+    return entries | {
+        f"segment/{first:012d}": encode_segment(log.entries[first:]),
+        "warc/crawl.warc.gz": archive.data(crawl_key(made)),
+    }
 
 
 def _moved(item: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +94,7 @@ def positive() -> dict[str, bytes]:
         "manifest/manifest.json": manifest,
         "manifest/dsse.json": canonical(sign(manifest, samples.COLLECTOR)),
         "warc/capture.warc.gz": archive.data(warc_key(capture_id(10))),
+        **crawl_behind(log, archive),
     }
 
 
@@ -128,7 +145,9 @@ def _bad_json() -> dict[str, bytes]:
 
 
 def _entry(number: int) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(log_with_every_type()[0].entries[number])
+    log, archive = log_with_every_type()
+    crawl_behind(log, archive)
+    document: dict[str, Any] = json.loads(log.entries[number])
     return document
 
 
@@ -136,6 +155,7 @@ def _bad_entries() -> dict[str, bytes]:
     started, ended = _entry(3), _entry(4)
     body = ended["body"]
     warc, manifest = body["objects"]
+    crawled = _entry(10)
 
     def of(base: dict[str, Any], **changes: Any) -> bytes:
         return canonical(base | changes)
@@ -143,7 +163,15 @@ def _bad_entries() -> dict[str, bytes]:
     def of_body(**changes: Any) -> bytes:
         return of(ended, body=body | changes)
 
+    def of_crawl(**changes: Any) -> bytes:
+        return of(crawled, body=crawled["body"] | changes)
+
     return {
+        "entry-consistency.crawl-ends-a-later-entry": of_crawl(started=10),
+        "entry-consistency.crawl-of-no-crawl": of(crawled, subject="akashi"),
+        "entry-consistency.crawl-with-a-captures-object": of_crawl(objects=[warc]),
+        "entry-consistency.crawl-without-its-warc": of_crawl(objects=[]),
+        "entry-shape.crawl-outcome-improvised": of_crawl(outcome="fine"),
         "entry-consistency.closes-a-later-entry": of_body(started=9),
         "entry-consistency.complete-with-reasons": of_body(reasons=["no-video"]),
         "entry-consistency.complete-without-objects": of_body(objects=[], signature=None),
