@@ -240,7 +240,7 @@ def test_a_crawl_that_is_ended_from_outside_still_has_its_warc(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_recorded_is_all_that_was_served_in_ten_crawls_of_ten(
     site: Site, own_archive: Archive, tmp_path: Path
 ) -> None:
