@@ -15,8 +15,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -129,9 +131,12 @@ class GuardedHandler(HTTP11DownloadHandler):
         """Download, recorded: into the list that the request brings along, else into the crawl's WARC."""
         kept: list[Exchange] | None = request.meta.get(KEPT)
         if kept is None:
-            recorder = (await self._workshop.begin_crawl()).recorder
-        else:
-            recorder = Recorder(Path(), partial(self._keep, kept), client="scrapy", memory=sys.maxsize)
+            return await self._recorded(request, host, (await self._workshop.begin_crawl()).recorder)
+        with TemporaryDirectory(prefix="akashi-robots-") as folder:
+            recorder = Recorder(Path(folder), partial(self._keep, kept), client="scrapy")
+            return await self._recorded(request, host, recorder)
+
+    async def _recorded(self, request: Request, host: str, recorder: Recorder) -> Response:
         trail = Trail(recorder, "{0.scheme}://{0.netloc}".format(urlsplit(request.url)), self._workshop.stuck)
         token = TRAIL.set(trail)
         try:
@@ -147,7 +152,10 @@ class GuardedHandler(HTTP11DownloadHandler):
                 (self._workshop.crawl or trail).recorder.unreached.append((request.url, what))
 
     def _keep(self, kept: list[Exchange], exchange: Exchange) -> None:
-        """An exchange that a capture keeps for itself; a crawl under way keeps it too."""
+        """An exchange that a capture keeps for itself, in memory; a crawl under way keeps it too."""
+        body = exchange.response_body
+        held = replace(body, data=body.path.read_bytes() if body.path else body.data, path=None)
+        exchange = replace(exchange, response_body=held, note=None)
         kept.append(exchange)
         if self._workshop.crawl is not None:
             self._workshop.crawl.give(exchange)
