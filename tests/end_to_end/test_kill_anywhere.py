@@ -62,7 +62,8 @@ LAST_BLOCK = 24 * PIECE
 UNSEEN = -1
 """In place of a number of bytes: not even the request is recorded."""
 UNSEEN_MAX = {"page": 2, "mp4": 0, "hls": 0}
-"""Requests of one recording that went out in the last instant before the kill."""
+"""Requests that went out in the last instant before the kill; Chromium starts a network process anew, whose
+requests nobody follows until the network is off: that page has failed, and says so."""
 
 
 @dataclass
@@ -93,7 +94,11 @@ def test_killed_anywhere_the_files_are_readable_and_what_was_received_is_in_them
         print(f"seed {SEED}: {report(kills)}", flush=True)  # noqa: T201
     for kill in kills:
         unseen = [one.url for count, one in kill.lost if count == UNSEEN]
-        assert len(unseen) <= UNSEEN_MAX[kill.kind], (kill.kind, kill.process, kill.after, unseen)
+        assert kill.process == "network" or len(unseen) <= UNSEEN_MAX[kill.kind], (
+            kill.kind,
+            kill.process,
+            unseen,
+        )
         assert kill.kind == "page" or worst_of(kill) <= LAST_BLOCK, (kill.kind, kill.process, kill.after)
     # What Chromium's log writer holds back grows without bound on a machine that has no time for it.
     pages = [worst_of(kill) for kill in kills if kill.kind == "page"]
