@@ -61,8 +61,6 @@ LAST_BLOCK = 24 * PIECE
 """Bytes of one body that were handed over a second before, and that nobody had recorded yet."""
 UNSEEN = -1
 """In place of a number of bytes: not even the request is recorded."""
-UNSEEN_MAX = {"page": 2, "mp4": 0, "hls": 0}
-"""Requests of one recording that went out in the last instant before the kill."""
 
 
 @dataclass
@@ -92,12 +90,18 @@ def test_killed_anywhere_the_files_are_readable_and_what_was_received_is_in_them
     with capsys.disabled():
         print(f"seed {SEED}: {report(kills)}", flush=True)  # noqa: T201
     for kill in kills:
-        unseen = [one.url for count, one in kill.lost if count == UNSEEN]
-        assert len(unseen) <= UNSEEN_MAX[kill.kind], (kill.kind, kill.process, kill.after, unseen)
         assert kill.kind == "page" or worst_of(kill) <= LAST_BLOCK, (kill.kind, kill.process, kill.after)
-    # What Chromium's log writer holds back grows without bound on a machine that has no time for it.
-    pages = [worst_of(kill) for kill in kills if kill.kind == "page"]
-    assert not pages or statistics.median(pages) <= LAST_BLOCK
+        assert kill.kind == "page" or not unseen(kill), (kill.kind, kill.process, kill.after)
+    # What Chromium's log writer holds back grows on a machine that has no time for it; and a network process
+    # that it starts anew is not followed (the page has failed then).
+    pages = [kill for kill in kills if kill.kind == "page"]
+    assert not pages or statistics.median(map(worst_of, pages)) <= LAST_BLOCK
+    assert not pages or statistics.median(map(unseen, pages)) <= 2
+
+
+def unseen(kill: Kill) -> int:
+    """How many requests are not recorded at all."""
+    return sum(count == UNSEEN for count, _ in kill.lost)
 
 
 def worst_of(kill: Kill) -> int:

@@ -118,7 +118,7 @@ PAGES = {
     # what the page does: settings, reasons of which one must be given
     "/bounds/bombs": ({}, {"", "page-unsettled"}),
     "/bounds/bomb/page?mb=3000": ({}, {"page-unsettled", "browser-failed", "screenshot-failed", "timeout"}),
-    "/bounds/endless": ({"page_max_bytes": 4_000_000}, {"budget-spent"}),
+    "/bounds/endless": ({"page_max_bytes": 1_000_000}, {"budget-spent"}),
     "/bounds/further": ({}, {"connection-failed"}),
     "/bounds/script/requests": ({"page_timeout": 45.0}, {"budget-spent"}),
     "/bounds/script/windows": ({}, {"budget-spent"}),
@@ -143,6 +143,7 @@ def test_a_page_that_takes_too_much_ends_with_its_reason(
     origin: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.record.page_visit.PAGE_REQUESTS", 1000)
+    monkeypatch.setattr("pipelines.record.page_visit.PAGE_WINDOWS", 4)
     monkeypatch.setattr("pipelines.record.chromium.BROWSER_DATA", 1 << 30)
     settings, reasons = PAGES[path]
     with a_folder() as folder:
