@@ -7,13 +7,19 @@ For HTTP/2 the head is rendered as HTTP/1.1 text and the record says so.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 Asked = tuple[str, str]
-"""Method and URL, without its fragment: what requests are counted by."""
+"""Method and URL as `crossing` gives it: what requests are counted by."""
+
+
+def crossing(url: str) -> str:
+    """The URL without its fragment and credentials, which never cross the wire in it (RFC 9110 §4.2)."""
+    return re.sub(r"^(\w+://)[^/?]*@", r"\1", url.partition("#")[0])
 
 
 class Layer(StrEnum):

@@ -16,7 +16,8 @@ from pipelines.record.websocket import Frames
 _SWITCHING: Final = 101
 _OK: Final = 2
 """The class of status that opens a WebSocket over HTTP/2 (RFC 8441 §5)."""
-_INTERIM_MAX: Final = 20
+_INTERIM_MAX: Final = 1 << 16
+"""Bytes beyond which no more interim answers are kept."""
 _STREAMS: Final = ("video/", "audio/", "text/event-stream", "multipart/x-mixed-replace")
 
 
@@ -25,7 +26,7 @@ class Hop:
     """One URL that a request of the browser went to; a redirect begins the next hop."""
 
     url: str
-    """Without its fragment, which never crosses the wire."""
+    """As `crossing` gives it."""
     method: str
     own: bool
     """Whether the browser asked on its own account, not for the page."""
@@ -105,7 +106,8 @@ class Draft:
         """Take the response's head, or that of an interim answer (1xx)."""
         parsed = parse_head(head)
         if parsed.status // 100 == 1 and parsed.status != _SWITCHING:
-            self.interim = (*self.interim, head)[:_INTERIM_MAX]
+            if sum(map(len, self.interim)) < _INTERIM_MAX:
+                self.interim = (*self.interim, head)
             return
         self.response_head = head
         note = note_of(

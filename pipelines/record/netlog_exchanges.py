@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import Exchange, Layer
+from pipelines.record.exchange import Exchange, Layer, crossing
 from pipelines.record.netlog import BEGIN, END, Event
 from pipelines.record.netlog_draft import Draft, Hop
 from pipelines.record.netlog_sockets import Socket
-from pipelines.record.netlog_wire import render_head, render_lines, take_data
+from pipelines.record.netlog_wire import render_head, render_lines
 from pipelines.record.spool import BodySpool
 from pipelines.record.tap import Gathered
 
@@ -64,7 +64,7 @@ class Assembler(Gathered):
             if before is not None:
                 before.answered = not params.get("net_error")
             return
-        url, kind = urldefrag(params["url"]).url, params["request_type"]
+        url, kind = crossing(params["url"]), params["request_type"]
         websocket = url.startswith(("ws:", "wss:"))
         if websocket:  # its handshake is HTTP (RFC 6455 §4.1)
             url = url.replace("ws", "http", 1)
@@ -151,7 +151,7 @@ class Assembler(Gathered):
             return
         outward, pieces = event.name.endswith("_SENT"), [(0, event.data)]
         if socket.protocol == "h2":
-            pieces = take_data(socket.outgoing if outward else socket.incoming, event.data)
+            pieces = (socket.outgoing if outward else socket.incoming).take(event.data)
         for stream, data in pieces:
             draft = socket.drafts.get(stream)
             if draft is not None and outward:

@@ -10,6 +10,7 @@ from pipelines.guard import Connection
 from pipelines.record.exchange import Network
 from pipelines.record.netlog import END, Event
 from pipelines.record.netlog_draft import Draft
+from pipelines.record.netlog_wire import DataFrames
 
 _CIPHERS: Final = {
     0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384", 0x1303: "TLS_CHACHA20_POLY1305_SHA256",
@@ -35,9 +36,8 @@ class Socket:
     chain: tuple[bytes, ...] = ()
     drafts: dict[int, Draft] = field(default_factory=dict)
     """The exchanges under way on it, by stream; HTTP/1.1 has one at a time, at 0."""
-    outgoing: bytearray = field(default_factory=bytearray)
-    """HTTP/2: of a frame that is not yet whole."""
-    incoming: bytearray = field(default_factory=bytearray)
+    outgoing: DataFrames = field(default_factory=DataFrames)
+    incoming: DataFrames = field(default_factory=DataFrames)
 
     def learn(self, event: Event) -> None:
         """Take what an event says of the connection."""

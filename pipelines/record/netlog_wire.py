@@ -34,27 +34,47 @@ def take_head(buffer: bytearray) -> bytes:
     return head
 
 
-def take_data(buffer: bytearray, data: bytes) -> list[tuple[int, bytes]]:
-    """Add what came to `buffer`, take all whole frames off it; gives (stream, content) of those with DATA.
+class DataFrames:
+    """What one side of an HTTP/2 connection sends in its DATA frames.
 
-    Frames have at most 16 KiB (RFC 9113 §4.2), so that no more waits for its end.
+    Content is given as it comes: Chromium, too, takes a frame as ended before its padding is there.
     """
-    buffer += data
-    found = []
-    if buffer.startswith(_PREFACE):
-        del buffer[: len(_PREFACE)]
-    while len(buffer) >= _FRAME_HEAD and not _PREFACE.startswith(buffer):
-        end = _FRAME_HEAD + int.from_bytes(buffer[:3], "big")
-        if len(buffer) < end:
-            break
-        kind, flags, stream = buffer[3], buffer[4], int.from_bytes(buffer[5:9], "big") & 0x7FFFFFFF
-        content = bytes(buffer[_FRAME_HEAD:end])
-        del buffer[:end]
-        if kind == _DATA and flags & _PADDED and content:
-            content = content[1 : len(content) - content[0]]
-        if kind == _DATA:
-            found.append((stream, content))
-    return found
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._stream = self._content = self._skip = 0
+        """Of the frame under way: its stream, and bytes of content and of all else that are still to come."""
+
+    def take(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Take what came; gives (stream, content) of what is in it."""
+        buffer, found = self._buffer, []
+        buffer += data
+        if buffer.startswith(_PREFACE):
+            del buffer[: len(_PREFACE)]
+        while self._content or self._skip or self._begin():
+            if piece := bytes(buffer[: self._content]):
+                found.append((self._stream, piece))
+            passed = min(self._skip, len(buffer) - len(piece))
+            del buffer[: len(piece) + passed]
+            self._content, self._skip = self._content - len(piece), self._skip - passed
+            if self._content or self._skip:
+                break
+        return found
+
+    def _begin(self) -> bool:
+        buffer = self._buffer
+        if len(buffer) <= _FRAME_HEAD and not (len(buffer) == _FRAME_HEAD and buffer[:3] == b"\0\0\0"):
+            return False  # with the byte behind the head, which may be the length of the padding
+        if _PREFACE.startswith(buffer):
+            return False
+        length, kind, flags = int.from_bytes(buffer[:3], "big"), buffer[3], buffer[4]
+        self._stream = int.from_bytes(buffer[5:9], "big") & 0x7FFFFFFF
+        before = 1 if kind == _DATA and flags & _PADDED and length else 0
+        padding = buffer[_FRAME_HEAD] if before else 0
+        del buffer[: _FRAME_HEAD + before]
+        self._content = max(length - before - padding, 0) if kind == _DATA else 0
+        self._skip = length - before - self._content
+        return True
 
 
 def render_head(fields: list[str]) -> bytes:

@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import urlsplit
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, Response
 
-from pipelines.record.exchange import Asked
+from pipelines.record.exchange import Asked, crossing
 
 QUIET_SECONDS: Final = 0.5
 STILL_SECONDS: Final = 3.0
@@ -24,8 +24,9 @@ class Traffic:
     """Listens to a page and all that it opens, from the start.
 
     Quiet: the document is loaded, and for QUIET_SECONDS no request began, none got its answer, no bytes
-    came but those of media and event streams, and no request waits for its answer in the network stack. Not `networkidle`: an
-    answer that the page never reads (`fetch` for its effect) stays open for ever in Chromium's eyes.
+    came but those of media and event streams, and no request waits in the network stack for its answer.
+    Not `networkidle`: an answer that the page never reads (`fetch` for its effect) stays open for ever in
+    Chromium's eyes.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Traffic:
         """Set it to have the page taken as quiet."""
         self._page, self._awaited, self._under_way = page, awaited, under_way
         self._loaded = False
-        self._unanswered: set[Request] = set()
+        self._unanswered: dict[Request, Asked] = {}
         self._last = asyncio.get_running_loop().time()
         page.on("load", self._load)
         page.context.on("request", self._began)
@@ -62,13 +63,13 @@ class Traffic:
                 seen, self._last = self._awaited(), clock()
 
     def _stands(self, now: float) -> bool:
-        # With frames of several processes Chromium may never say `load`: then nothing under way is enough.
+        # With frames of several processes `load` may never come: then it is enough that nothing is under way.
         still = not self._under_way() and now > self._last + STILL_SECONDS
         return self._loaded or self.broken or still
 
     def _waits(self) -> bool:
         # Of a shared worker's script, or a beacon of a frame that is gone, Playwright never tells the end.
-        return any(_key(request) in self._under_way() for request in self._unanswered)
+        return not self._under_way().keys().isdisjoint(self._unanswered.values())
 
     def _load(self, _: Page) -> None:
         self._loaded = True
@@ -77,7 +78,7 @@ class Traffic:
         if urlsplit(request.url).scheme in {"http", "https"}:
             self.asked[_key(request)] += 1
             if request.resource_type not in _UNENDING:
-                self._unanswered.add(request)
+                self._unanswered[request] = _key(request)
         self._last = asyncio.get_running_loop().time()
 
     def _responded(self, response: Response) -> None:
@@ -90,7 +91,7 @@ class Traffic:
 
     def _answered(self, request: Request) -> None:
         if request in self._unanswered:
-            self._unanswered.discard(request)
+            del self._unanswered[request]
             self._last = asyncio.get_running_loop().time()
 
     def _failed(self, request: Request) -> None:
@@ -106,4 +107,4 @@ class Traffic:
 
 
 def _key(request: Request) -> Asked:
-    return request.method, urldefrag(request.url).url
+    return request.method, crossing(request.url)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.guard import Connection
-from pipelines.record.exchange import BodyState, Exchange, Layer
+from pipelines.record.exchange import BodyState, Exchange, Layer, crossing
 from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 from pipelines.record.netlog_reader import NetLogReader
-from pipelines.record.netlog_wire import render_head, take_data, take_head, unescape
+from pipelines.record.netlog_wire import DataFrames, render_head, take_head, unescape
 from pipelines.record.spool import BodySpool
 
 HERE = Path(__file__).parent
@@ -393,12 +393,19 @@ def test_data_frames_are_found_however_the_bytes_are_cut(size):
             frame(0, 1, 0x80000003, b"!"),
         )
     )
-    buffer = bytearray()
+    frames = DataFrames()
     found: dict[int, bytes] = {}
     for at in range(0, len(stream), size):
-        for number, piece in take_data(buffer, stream[at : at + size]):
+        for number, piece in frames.take(stream[at : at + size]):
             found[number] = found.get(number, b"") + piece
-    assert found == {1: b"one two", 3: b"padded!", 5: b""}
+    assert found == {1: b"one two", 3: b"padded!"}
+
+
+def test_the_content_of_a_frame_is_there_before_its_padding():
+    frames = DataFrames()
+    assert frames.take(b"\0\0\x06\0\x09\0\0\0\x01\x02who") == [(1, b"who")]
+    assert frames.take(b"\0\0") == []
+    assert frames.take(b"\0\0\x01\0\0\0\0\0\x03!") == [(3, b"!")]
 
 
 def test_heads_are_found_however_the_bytes_are_cut():
@@ -413,6 +420,19 @@ def test_heads_are_found_however_the_bytes_are_cut():
 def test_strings_with_non_ascii_bytes_come_back_as_bytes():
     assert unescape("%ESCAPED:\u200b x: caf%E9 100%25") == b"x: caf\xe9 100%"
     assert unescape("plain: 100%") == b"plain: 100%"
+
+
+@pytest.mark.parametrize(
+    ("url", "crossed"),
+    [
+        ("https://ali:s%40same@a.test:8/x?y@z#f", "https://a.test:8/x?y@z"),
+        ("https://a.test/@name?", "https://a.test/@name?"),
+        ("https://a.test?to=b@c", "https://a.test?to=b@c"),
+        ("wss://ali@[::1]:9/", "wss://[::1]:9/"),
+    ],
+)
+def test_a_url_crosses_the_wire_without_fragment_and_credentials(url, crossed):
+    assert crossing(url) == crossed
 
 
 def test_rendering_splits_joined_fields_and_keeps_their_order():

@@ -126,6 +126,20 @@ def test_what_a_killed_process_left_is_found_again_with_its_request(tmp_path: Pa
     assert list(salvage(tmp_path)) == []
 
 
+def test_the_frames_of_a_websocket_are_salvaged_as_what_they_are(tmp_path: Path) -> None:
+    note = note_of(
+        client="chromium", url="https://a.test/socket", method="GET", started=datetime.now(UTC),
+        request_head=b"GET /socket HTTP/1.1\r\n\r\n", response_head=b"HTTP/1.1 101 \r\n\r\n", ip="",
+    )  # fmt: skip
+    spool = BodySpool(tmp_path, b"", note={**note, "frames": True})
+    spool.write(bytes(2 * MEMORY))
+    (exchange,) = salvage(tmp_path)
+    spool.close()
+    assert exchange.frames is not None
+    assert (exchange.frames.size, exchange.frames.state) == (2 * MEMORY, BodyState.TRUNCATED)
+    assert (exchange.response_body.size, exchange.response_body.path) == (0, None)
+
+
 def test_a_spool_is_never_read_through_a_link_or_from_a_pipe(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"not for the WARC")

@@ -92,6 +92,34 @@ async function caching() {
   await loaded;
 }
 
+async function reused() { // from the renderer's own memory, mostly
+  const image = url => new Promise(done => { const one = new Image(); one.onload = one.onerror = done; one.src = url; document.body.append(one); });
+  const script = url => new Promise(done => { const one = document.createElement("script"); one.onload = done; one.src = url; document.body.append(one); });
+  for (let n = 0; n < 3; n++) await image(cdn + "/img/tile.png?n=11");
+  await image(cdn + "/img/three.jpg");
+  for (let n = 0; n < 2; n++) await script(at("web/library.js?for=page"));
+  for (let n = 0; n < 2; n++) await read(at("text/preloaded"));
+  await read(at("text/prefetched"));
+  await Promise.all([1, 2, 3].map(() => read(at("kept/at-once"))));
+  await Promise.all([1, 2, 3].map(() => read(at("text/at-once"))));
+}
+
+async function refused() { // before anything is sent
+  const blocked = url => new Promise(done => { const one = new Image(); one.onload = one.onerror = done; one.src = url; });
+  await blocked(location.origin.replace("https:", "http:") + at("text/mixed.png"));
+  const given = new Image();
+  given.src = at("given-up/image.png");
+  given.src = "";
+  const frame = document.createElement("iframe");
+  frame.src = at("given-up/frame");
+  document.body.append(frame);
+  frame.remove();
+  const early = new AbortController();
+  const never = fetch(at("given-up/at-once"), { signal: early.signal });
+  early.abort();
+  await fails(never);
+}
+
 async function ranges() {
   const range = value => ({ headers: { Range: value } });
   const url = cdn + at("ranged/two.mp4");
@@ -192,7 +220,7 @@ async function forms() {
 
 async function everything() {
   fetch(at("held?run=" + run));
-  const steps = { workers, serviceWorker, windows, bodies, redirects, across, caching, ranges, odd, troubled, restarts, events, sockets, leaving, forms };
+  const steps = { workers, serviceWorker, windows, bodies, redirects, across, caching, reused, refused, ranges, odd, troubled, restarts, events, sockets, leaving, forms };
   const results = await Promise.allSettled(Object.values(steps).map(step => step()));
   const failed = results.flatMap((result, n) => result.status === "rejected" ? [Object.keys(steps)[n] + ": " + result.reason] : []);
   await pause(600); // what nobody waits for: beacons, pings, reports, prefetches
