@@ -15,11 +15,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
-from urllib.parse import urldefrag
 
 from pipelines.guard import Connection
 from pipelines.record.cdp_draft import Draft, Told
-from pipelines.record.exchange import Exchange
+from pipelines.record.exchange import Exchange, crossing
 from pipelines.record.spool import BodySpool
 from pipelines.record.tap import Gathered
 
@@ -76,7 +75,7 @@ class CdpAssembler(Gathered):
         self.untold += [(url, _UNTOLD) for url in self.document[-1:]]
 
     def _request(self, session: str, params: Told) -> None:
-        name, url = params["requestId"], urldefrag(params["request"]["url"]).url
+        name, url = params["requestId"], crossing(params["request"]["url"])
         hops = self._hops.setdefault(name, deque())
         if hops and "redirectResponse" in params:
             before = hops[-1]

@@ -89,9 +89,7 @@ def gaps_of(
     for (method, url), asked in reported.asked.items():
         answered = reported.answered[method, url]
         found = recorded[method, url] + assembler.cached[method, url] + unsent[url]
-        if answered > found and url in missing:
-            continue
-        if answered > found:
+        if answered > found and url not in missing:
             missing[url] = f"{method}: the browser reported {answered} answers, the recording has {found}"
             lacking.append(url)
         elif asked > found:
