@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -94,9 +95,9 @@ def _flat(body: bytes) -> str:
 
 
 def _text(value: Any) -> str:
-    """A leaf as JavaScript prints it."""
+    """A leaf as JavaScript prints it. Raises OverflowError for infinity."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else str(value)
+        return str(value) if math.modf(value)[0] else str(int(value))
     return json.dumps(value)
