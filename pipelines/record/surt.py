@@ -19,13 +19,9 @@ _SAFE: Final = b"!\"$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _UNESCAPINGS: Final = 64
 """A URL escaped more often than this is nobody's; each time costs a pass over it."""
 _SESSION_IN: Final = 1 << 13
-"""Bytes of a path or a query in which a session id is sought: the expressions are theirs, and quadratic."""
+"""Bytes of a query in which a session id is sought: the expressions are quadratic."""
 _PORT: Final = {b"http": b"80", b"https": b"443"}
-_PATH_SESSIONS: Final = (
-    re.compile(rb"^(.*/)\((?:[a-z]\([0-9a-z]{24}\))+\)/([^?]+\.aspx.*)$"),
-    re.compile(rb"^(.*/)\([0-9a-z]{24}\)/([^?]+\.aspx.*)$"),
-)
-_QUERY_SESSIONS: Final = tuple(
+_SESSIONS: Final = tuple(
     re.compile(rb"^(.*)" + session + rb"(?:&(.*))?$", re.IGNORECASE)
     for session in (
         *(rb"jsessionid=[0-9a-z]{32}", rb"phpsessid=[0-9a-z]{32}", rb"sid=[0-9a-z]{32}"),
@@ -67,28 +63,22 @@ def _path(path: bytes, *, normal: bool) -> bytes:
     path = _unescape(path)
     if normal:
         kept: list[bytes] = []
-        steps = path.split(b"/")[1:]
-        for step in steps:
+        for step in path.split(b"/")[1:]:
             if step == b"..":
                 kept[-1:] = [] if kept else [step]
             elif step != b".":
                 kept.append(step)
         path = b"/" + b"/".join([step for step in kept[:-1] if step] + kept[-1:])
     path = _escape(path).lower()
-    path = _without(_PATH_SESSIONS, path)
     return path[:-1] if path.endswith(b"/") and len(path) > 1 else path
 
 
 def _query(query: bytes) -> bytes:
-    query = _without(_QUERY_SESSIONS, _escape(_unescape(query))).lower()
-    arguments = sorted(query.split(b"&"), key=lambda one: one.split(b"=", 1))
+    query = _escape(_unescape(query))
+    for session in _SESSIONS if len(query) <= _SESSION_IN else ():
+        query = session.sub(rb"\1\2", query)
+    arguments = sorted(query.lower().split(b"&"), key=lambda one: one.split(b"=", 1))
     return b"&".join(arguments)
-
-
-def _without(sessions: tuple[re.Pattern[bytes], ...], text: bytes) -> bytes:
-    for session in sessions if len(text) <= _SESSION_IN else ():
-        text = session.sub(rb"\1\2", text)
-    return text
 
 
 def _unescape(data: bytes) -> bytes:
