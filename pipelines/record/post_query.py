@@ -16,6 +16,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import unquote_plus, urlencode
 
@@ -35,11 +36,9 @@ def with_query(url: str, method: str, query: str) -> str:
 def sent_query(content_type: str, body: bytes) -> tuple[str, str]:
     """The query of a body, as pywb keys it and as replayweb.page does: a form stays as it was sent there."""
     if content_type.startswith("application/x-www-form-urlencoded"):
-        try:
+        with suppress(UnicodeDecodeError):
             form = body.decode("utf-8")
-        except UnicodeDecodeError:
-            form = _binary(body)
-        return unquote_plus(form)[:_QUERY_MAX], form[:_QUERY_MAX]
+            return unquote_plus(form)[:_QUERY_MAX], form[:_QUERY_MAX]
     query = _query_of(content_type, body)[:_QUERY_MAX] if body else ""
     return query, query
 

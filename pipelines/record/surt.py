@@ -31,10 +31,11 @@ _SESSIONS: Final = tuple(
 
 
 def surt(url: str) -> str:
-    """The key of an absolute URL (or a `urn:`), in ASCII; what is no URL is its own key."""
-    parts = _PARTS.match(re.sub(rb"[\r\n\t]", b"", url.strip().encode("utf-8", "replace")))
+    """The key of an absolute URL (or a `urn:`), in ASCII; what is no URL is its own key, escaped."""
+    data = re.sub(rb"[\r\n\t]", b"", url.strip().encode("utf-8", "replace"))
+    parts = _PARTS.match(data)
     if not parts:
-        return url
+        return _escape(data).decode("ascii")
     scheme, authority, path, query = parts.groups()
     key = b"" if authority else scheme + b":"
     if authority:

@@ -37,11 +37,12 @@ URLS = {
     "http://[::1]:8080/x": "::1:8080)/x",
     "http://a.test/?a-b=1&a=2&a": "test,a)/?a&a=2&a-b=1",
     f"urn:akashi:{CAPTURE}:info.json": f"urn:akashi:{CAPTURE.lower()}:info.json",
-    "no url": "no url",
+    "no url, 星": "no%20url,%20%E6%98%9F",
 }
 BODIES = {
     (FORM, b"post=1&%E5%90%8D=%E3%81%AD&note=a+b%26c"): "post=1&名=ね&note=a b&c",
-    (FORM, b"\xff\xfe"): "__wb_post_data=//4=",
+    (FORM, b"\xff\xfe\xfb"): "__wb_post_data=//77",
+    (FORM, b"\xfb\xef\xbe"): "__wb_post_data=++++",
     (FORM, b""): "",
     ("application/json", b'{"a":[1,2.5,3.0,true,null],"b":{"c":"x y"},"e":""}'): (
         "a=1&a.2_=2.5&a.3_=3&a.4_=true&a.5_=null&c=x+y&e="
