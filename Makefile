@@ -26,6 +26,7 @@ test: setup lint
 
 test-all: setup
 	@tests/wordpress/setup
+	@tests/replay/setup
 	@$(PY) -m pytest -m slow
 	@$(PY) -m benchmarks.ratios --quick --assert
 

@@ -16,8 +16,9 @@ from evidence.digests import digest_file
 from evidence.errors import CheckFailedError, UsageError
 from pipelines.children import make_workdir
 from pipelines.inspect import make_playable
-from pipelines.record.index import cdxj_of
+from pipelines.record.cdxj import replay_rows
 from pipelines.record.rebuild import rebuild_media, write_body
+from pipelines.record.wacz import write_wacz
 from storage.archive import Archive
 
 _SHOTS: Final = {
@@ -36,12 +37,13 @@ _SHOTS: Final = {
     type=click.Path(path_type=Path),
     help="A folder, made if it is not there.",
 )
+@click.option("--wacz", is_flag=True, help="Also one file for replayweb.page or pywb: <capture>.wacz.")
 @json_option
-def command(capture: str, target: Path, *, as_json: bool) -> int:
+def command(capture: str, target: Path, *, wacz: bool, as_json: bool) -> int:
     """The files of one capture: WARC, manifest, entry, index, media, screenshots, DOM.
 
     \b
-    akashi get 01KAR5Q8Z4 --to evidence/
+    akashi get 01KAR5Q8Z4 --to evidence/ --wacz
     """
     archive = Archive.open()
     row = archive.find(capture)
@@ -50,7 +52,7 @@ def command(capture: str, target: Path, *, as_json: bool) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", next="give another --to, or move it away")
     folder.mkdir(parents=True, exist_ok=True)
-    written = _write(archive, row, manifest, folder)
+    written = _write(archive, row, manifest, folder, wacz=wacz)
     for path in written:
         size = path.stat().st_size
         if as_json:
@@ -60,21 +62,26 @@ def command(capture: str, target: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _write(archive: Archive, row: dict[str, Any], manifest: dict[str, Any], folder: Path) -> list[Path]:
+def _write(
+    archive: Archive, row: dict[str, Any], manifest: dict[str, Any], folder: Path, *, wacz: bool
+) -> list[Path]:
     warc = folder / manifest["warc"]["key"].rsplit("/", 1)[1]
     archive.store.download(manifest["warc"]["key"], warc)
     if digest_file(warc).as_json() != {name: manifest["warc"][name] for name in ("sha256", "sha512", "size")}:
         raise CheckFailedError(
             f"{warc} is not what the manifest names", rule="warc-digest", next="akashi audit"
         )
-    written = [warc]
+    written, rows = [warc], replay_rows(warc)
     for name, data in {
         "manifest.json": archive.store.read(row["manifest"]),
         "entry.json": archive.ledger.entry_bytes(row["entry"]),
-        "index.cdxj": cdxj_of(warc).encode("utf-8"),
+        "index.cdxj": "".join(map(str, rows)).encode("ascii"),
     }.items():
         (folder / name).write_bytes(data)
         written.append(folder / name)
+    if wacz:
+        written.append(folder / f"{folder.name}.wacz")
+        write_wacz(written[-1], warc, rows, manifest)
     records = {file["name"]: file["record"] for file in manifest["files"]}
     for name, place in _SHOTS.items():
         if name in records:

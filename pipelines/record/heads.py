@@ -12,7 +12,7 @@ from typing import Final
 END: Final = (b"\n\r\n", b"\n\n")
 """How a head ends: by an empty line, whose line feed may stand alone (RFC 9112 §2.2)."""
 _STATUS: Final = re.compile(r"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: |$)")
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(?:\d+|\*)")
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,13 @@ class Head:
         """First byte position that a single-part 206 answer states, else None."""
         match = _RANGE.fullmatch(self.get("content-range"))
         return int(match[1]) if match and self.status == 206 else None  # noqa: PLR2004  # RFC 9110 §15.3.7
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is a 206 answer that does not state that it is the whole."""
+        match = _RANGE.fullmatch(self.get("content-range"))
+        whole = match and match[1] == "0" and match[3] == str(int(match[2]) + 1)
+        return self.status == 206 and not whole  # noqa: PLR2004  # RFC 9110 §15.3.7
 
     def has_body(self, method: str) -> bool:
         """Whether an answer to `method` carries a body at all (RFC 9112 §6.3)."""

@@ -5,9 +5,10 @@
      "payload":"<sha256>","range_start":0,"truncated":"disconnect",
      "client":"yt-dlp","layer":"h1-bytes","state":"as-received","content":"<sha256>","content_size":5}
 
-What an exchange alone has stands there only; `range_start` where a 206 answer states it; a request has
-`method`, and in `to` its response. The index is a convenience: lines that a kill tore or left out, or
-all of them, are made again from the WARC itself, without the last row.
+What an exchange alone has stands there only; `range_start` where a 206 answer states it, and `part` if
+it is not the whole; a request has `method`, and in `to` its response, as have the facts beside them. The
+index is a convenience: lines that a kill tore or left out, or all of them, are made again from the WARC
+itself, without what the last row has of contents and of a request's body.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from warcio.archiveiterator import ArchiveIterator
-from warcio.timeutils import iso_date_to_timestamp
 
 from pipelines.record.heads import END, parse_head
 
 HTTP: Final = frozenset({"request", "response"})
+_FACTS_MAX: Final = 1 << 24
 
 
 def index_path(warc: Path) -> Path:
@@ -57,8 +57,12 @@ def line_of(record: Any, offset: int, length: int, head: bytes) -> dict[str, Any
         line["payload"] = stated["warc-payload-digest"].removeprefix("sha256:")
         if parsed.range_start is not None:
             line["range_start"] = parsed.range_start
+        if parsed.is_part:
+            line["part"] = True
     if record.rec_type == "request":
-        line |= {"method": head.partition(b" ")[0].decode("latin-1"), "to": stated.get("warc-concurrent-to")}
+        line["method"] = head.partition(b" ")[0].decode("latin-1")
+    if record.rec_type in {"request", "metadata"}:
+        line["to"] = stated.get("warc-concurrent-to")
     if "warc-truncated" in stated:
         line["truncated"] = stated["warc-truncated"]
     return line
@@ -79,13 +83,42 @@ def _sound(written: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, written)
 
 
-def _lines_from(warc: Path, start: int) -> Iterator[dict[str, Any]]:
+def _lines_from(warc: Path, start: int) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    under_way: dict[str, dict[str, Any]] = {}
     with warc.open("rb") as stream:
         stream.seek(start)
         records = ArchiveIterator(stream, no_record_parse=True)
         for record in records:
             head = read_head(record.raw_stream) if record.rec_type in HTTP else b""
-            yield line_of(record, records.get_record_offset(), records.get_record_length(), head)
+            facts = _facts_in(record)
+            line = line_of(record, records.get_record_offset(), records.get_record_length(), head)
+            lines.append(line)
+            if record.rec_type == "response":
+                under_way = {line["id"]: line}
+            elif facts and line["to"] in under_way:
+                state = {"client": facts["client"], "layer": facts["layer"], "state": facts["body"]["state"]}
+                under_way[line["to"]] |= state
+    return lines
+
+
+def _facts_in(record: Any) -> dict[str, Any]:
+    """The network facts, if it is they that the record holds (docs/formats/warc.md)."""
+    stated = record.rec_headers.get_header
+    if (record.rec_type, stated("Content-Type")) != ("metadata", "application/json"):
+        return {}
+    if int(stated("Content-Length")) > _FACTS_MAX:
+        return {}
+    facts: dict[str, Any] = json.loads(read_at_most(record.raw_stream, _FACTS_MAX))
+    return facts if "layer" in facts else {}
+
+
+def read_at_most(stream: Any, size: int) -> bytes:
+    """A block's next `size` bytes, fewer only where it ends."""
+    data = b""
+    while len(data) < size and (more := stream.read(size - len(data))):
+        data += more
+    return data
 
 
 def read_head(stream: Any) -> bytes:
@@ -94,42 +127,3 @@ def read_head(stream: Any) -> bytes:
     while not head.endswith(END) and (line := stream.readline(1 << 16)):
         head += line
     return head
-
-
-def cdxj_of(warc: Path) -> str:
-    """The index as CDXJ (webrecorder's form), sorted; answers to anything but GET are left out.
-
-        org,example)/ 20261123081300 {"url":"https://example.org/","mime":"text/html","status":"200",
-        "digest":"sha256:…","length":"420","offset":"911","filename":"….warc.gz"}
-
-    Raises OSError.
-    """
-    lines = read_index(warc)
-    other = {line["to"] for line in lines if line.get("method", "GET") != "GET"}
-    rows = []
-    for line in lines:
-        if line["type"] not in {"response", "resource"} or line["id"] in other:
-            continue
-        fields = {
-            "url": line["uri"],
-            "mime": line["mime"],
-            **({"status": str(line["status"])} if "status" in line else {}),
-            "digest": f"sha256:{line.get('payload') or line['block']}",
-            "length": str(line["length"]),
-            "offset": str(line["offset"]),
-            "filename": warc.name,
-        }
-        moment = iso_date_to_timestamp(line["date"])
-        rows.append(f"{_sort_key(line['uri'])} {moment} {json.dumps(fields, ensure_ascii=False)}\n")
-    return "".join(sorted(rows))
-
-
-def _sort_key(uri: str) -> str:
-    """The URI with its host turned round (SURT), so that a domain's pages stand together."""
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return uri.lower()
-    host, colon, port = parts.netloc.rpartition("@")[2].partition(":")
-    turned = ",".join(reversed(host.removeprefix("www.").split("."))) + colon + port
-    query = "&".join(sorted(parts.query.split("&")))
-    return f"{turned}){parts.path or '/'}{'?' if query else ''}{query}".lower()

@@ -22,7 +22,7 @@ from warcio.checker import Checker
 from evidence.digests import digest_file
 from evidence.warc_check import read_warc
 from pipelines.record.exchange import Body, BodyState, Exchange, Network
-from pipelines.record.index import cdxj_of, index_path, read_index
+from pipelines.record.index import index_path, read_index
 from pipelines.record.sink import WarcSink
 from pipelines.record.spool import write_note
 from pipelines.record.warcfile import WarcFile, trim_torn_tail
@@ -384,21 +384,3 @@ def test_a_kill_between_two_records_leaves_no_answer_without_its_request(tmp_pat
     assert [record.type for record in again.records] == ["warcinfo", "response", "request", "metadata"]
     ((request, _),) = of_type(again.path, "request")
     assert dict(request)["WARC-Concurrent-To"] == response.id
-
-
-def test_cdxj_lists_what_a_reader_may_replay(tmp_path: Path) -> None:
-    sink = open_sink(tmp_path)
-    sink.write_exchange(exchange())
-    sink.write_exchange(exchange(method="HEAD", request_head=GET.replace(b"GET", b"HEAD"), body=b""))
-    sink.write_resource("info.json", "application/json", b"{}")
-    sink.close()
-    for line in (cdxj := cdxj_of(sink.path)).splitlines():
-        fields = json.loads(line.split(" ", 2)[2])
-        data = sink.path.read_bytes()[int(fields["offset"]) :][: int(fields["length"])]
-        assert fields["url"].encode() in gzip.decompress(data)
-    assert [line.split(" ")[0] for line in cdxj.splitlines()] == [
-        "test,a)/v?id=7",
-        f"urn:akashi:{CAPTURE.lower()}:info.json",
-    ]
-    index_path(sink.path).unlink()
-    assert cdxj_of(sink.path) == cdxj
