@@ -70,6 +70,7 @@ def arguments(fifo: Path, port: int, settings: Settings) -> list[str]:
         "--net-log-capture-mode=Everything",
         "--disable-quic",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
         f"--lang={settings.locale}",
     ]
 
