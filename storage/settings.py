@@ -46,6 +46,8 @@ class Settings:
     """Bytes of one video file."""
     page_max_bytes: int = 256 * MIB
     """Bytes that a page may receive before its recording is closed."""
+    browser: str = ""
+    """Which Chromium, by name or path; empty: the machine's. `chromium-headless-shell` takes half the CPU."""
     sandbox: str = "auto"
     """Chromium's sandbox: auto, on or off."""
     locale: str = "ja-JP"

@@ -26,7 +26,7 @@ from benchmarks.recording import content, report
 from benchmarks.recording.left import left_in
 from benchmarks.recording.measured import measure
 from benchmarks.recording.tools import CASES, TOOLS, Case, Tool, job_of, missing
-from benchmarks.recording.web import BUILD, Web
+from benchmarks.recording.web import Web
 
 SECONDS: Final = 1800.0
 """For one run."""
@@ -94,7 +94,7 @@ def chosen(options: argparse.Namespace) -> tuple[Sequence[Case], Sequence[Tool]]
         for tool in TOOLS
         if (not named or tool.name in named)
         and (not options.quick or tool.floor or tool.name == "Akashi")
-        and (not tool.needs or (BUILD / tool.needs / "bin" / "ready").exists())
+        and (not tool.needs or Path(tool.needs).exists())
     ]
 
 
@@ -167,7 +167,8 @@ def against_floors(rows: Sequence[Row]) -> dict[str, float]:
     for case in sorted({row["case"] for row in rows}):
         for name, ending in (("isolated", ", isolated"), ("shared", "")):
             parts = [
-                cpu.get((case, f"{tool}{ending}"), cpu.get((case, tool), 0.0)) for tool in ("yt-dlp", "Playwright")
+                cpu.get((case, f"{tool}{ending}"), cpu.get((case, tool), 0.0))
+                for tool in ("yt-dlp", "Playwright")
             ]
             if all(parts) and (case, "Akashi") in cpu:
                 found[f"{case}: CPU ÷ {name} floor"] = cpu[case, "Akashi"] / sum(parts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 
 from playwright.async_api import Browser, Playwright, async_playwright
 

@@ -20,11 +20,12 @@ _HELD: Final = frozenset({200, 206})
 
 @dataclass(frozen=True)
 class Left:
-    """`recorded` exchanges (responses, revisits) of the site; -1 without a WARC. `video` is one of
-    exchange, resource, file, no: where each of the posts' videos was found whole."""
+    """What was found in a folder."""
 
     recorded: int
+    """Exchanges of the site (responses, revisits); -1 without a WARC."""
     video: str
+    """Where each of the posts' videos was found whole: exchange, resource, file or no."""
     bytes: int
 
 

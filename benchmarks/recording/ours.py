@@ -1,11 +1,12 @@
 """The recording steps of Akashi, one capture after the other as a worker makes them: page, then video.
 
-    python -m benchmarks.recording.ours FOLDER URL…      leaves FOLDER/<n>.warc.gz
+python -m benchmarks.recording.ours FOLDER URL…      leaves FOLDER/<n>.warc.gz
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ async def record(url: str, folder: Path, number: int) -> None:
     """One capture; SystemExit if it is not whole."""
     work = folder / f"work-{number}"
     work.mkdir(mode=0o711)
-    settings, resolver = Settings(), Resolver(allow_private=True)
+    settings, resolver = Settings(browser=os.environ.get("AKASHI_BROWSER", "")), Resolver(allow_private=True)
     sink = WarcSink(
         folder / f"{number}.warc.gz", capture_id="01KAR5Q8Z41X7JQ9D2N6V0H3GT", warcinfo={}, spool=work
     )

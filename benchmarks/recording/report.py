@@ -1,3 +1,6 @@
-def table(result): 
-    return "\n".join(f"{k} {v}" for k,v in result["ratios"].items())
-def write(result): pass
+def table(result):
+    return "\n".join(f"{k} {v}" for k, v in result["ratios"].items())
+
+
+def write(result):
+    pass

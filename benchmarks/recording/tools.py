@@ -17,9 +17,31 @@ from benchmarks.recording import content
 from benchmarks.recording.web import BUILD, Web
 
 _HERE: Final = Path(__file__).resolve().parent
+_SHELL: Final = "/usr/lib/chromium/chromium-headless-shell"
 _PYTHON: Final = shlex.quote(sys.executable)
 _YTDLP: Final = f"{shlex.quote(str(Path(sys.executable).with_name('yt-dlp')))} -q --no-warnings --no-cache-dir --fixup never"
 _FILES: Final = 'ITEM_PIPELINES={"scrapy.pipelines.files.FilesPipeline": 1}'
+
+
+_FREE: Final = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
+_ANSWERS: Final = """
+import os, socket, time
+for _ in range(300):
+    try:
+        socket.create_connection(("127.0.0.1", int(os.environ["PORT"])))
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
+_WARCPROX: Final = """
+import sys
+from warcprox.main import main
+from warcprox.warcproxy import WarcProxyHandler
+WarcProxyHandler.allow_localhost = True
+sys.argv[0] = "warcprox"
+main(sys.argv)
+"""
+"""It refuses this machine's own addresses and has no option for that."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +77,7 @@ class Tool:
     script: Callable[[Job], str]
     floor: bool = False
     needs: str = ""
-    """A folder below build/benchmarks."""
+    """A file that must be there."""
     most: int = 10**6
     once: bool = False
     """Measured in the first round only."""
@@ -90,16 +112,13 @@ def _copied(job: Job) -> str:
 
 def _through(job: Job, tool: str, commands: str) -> str:
     """`commands` with warcprox of that environment at http://127.0.0.1:$PORT; it may have drained when this ends."""
-    allow = "from warcprox.warcproxy import WarcProxyHandler as h; h.allow_localhost = True"
-    start = f"{allow}; import sys; from warcprox.main import main; sys.argv[0] = 'warcprox'; main(sys.argv)"
     python = BUILD / tool / "bin/python"
-    free = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1])"
-    wait = "import os, socket, time\nfor _ in range(300):\n  try: socket.create_connection(('127.0.0.1', int(os.environ['PORT']))); break\n  except OSError: time.sleep(0.1)"
+    told = f"-q -b 127.0.0.1 -p $PORT -d {job.folder} -g sha256 --stats-db-file /dev/null -j /dev/null"
     return f"""
-export PORT=$({python} -c {shlex.quote(free)})
+export PORT=$({python} -c {shlex.quote(_FREE)})
 cd {job.folder}
-{python} -c {shlex.quote(start)} -q -b 127.0.0.1 -p $PORT -d {job.folder} -g sha256 --stats-db-file /dev/null -j /dev/null >proxy.log 2>&1 & proxy=$!
-{python} -c {shlex.quote(wait)}
+{python} -c {shlex.quote(_WARCPROX)} {told} >proxy.log 2>&1 & proxy=$!
+{python} -c {shlex.quote(_ANSWERS)}
 (cd {_HERE.parents[1]} && {commands})
 code=$?
 kill -TERM $proxy; wait $proxy
@@ -149,7 +168,7 @@ def _webarchive(job: Job) -> str:
 
 def _auto_archiver(job: Job) -> str:
     (job.folder / "secrets").mkdir(exist_ok=True)
-    steps = "--feeders cli_feeder --extractors generic_extractor --enrichers hash_enricher metadata_enricher"
+    steps = "--feeders cli_feeder --extractors generic_extractor --enrichers hash_enricher meta_enricher"
     kept = f"--storages local_storage --local_storage.save_to {job.folder}/kept --formatters html_formatter"
     archive = f"{BUILD}/auto-archiver/bin/auto-archiver {job.quoted} --mode simple {steps} {kept}"
     return f"cd {job.folder} && {archive} --databases console_db"
@@ -173,14 +192,20 @@ TOOLS: Final = (
         "Akashi", "page and video, a fresh browser and yt-dlp for each post",
         lambda job: f"{_PYTHON} -m benchmarks.recording.ours {job.folder} {job.quoted}",
     ),
-    Tool("warcprox", "Playwright and yt-dlp through it", _warcprox, needs="warcprox"),
-    Tool("wget", "--page-requisites --warc-file", _wget),
-    Tool("Scrapy", "the HTML alone", _scrapy, needs="scrapy"),
-    Tool("Scrapy + files", "with FilesPipeline for pictures and video", _scrapy_files, needs="scrapy"),
-    Tool("scrapy-webarchive", "the same into a WACZ", _webarchive, needs="scrapy-webarchive"),
-    Tool("auto-archiver", "video, hashes, metadata, HTML report; no page", _auto_archiver, needs="auto-archiver"),
     Tool(
-        "brozzler", "with warcprox and yt-dlp", _brozzler, needs="brozzler", most=2, once=True
+        "Akashi, headless shell",
+        "the same with chromium-headless-shell (ADR 108)",
+        lambda job: f"AKASHI_BROWSER={_SHELL} {_PYTHON} -m benchmarks.recording.ours {job.folder} {job.quoted}",
+        needs=_SHELL,
+    ),
+    Tool("warcprox", "Playwright and yt-dlp through it", _warcprox, needs=f"{BUILD}/warcprox/bin/ready"),
+    Tool("wget", "--page-requisites --warc-file", _wget),
+    Tool("Scrapy", "the HTML alone", _scrapy, needs=f"{BUILD}/scrapy/bin/ready"),
+    Tool("Scrapy + files", "with FilesPipeline for pictures and video", _scrapy_files, needs=f"{BUILD}/scrapy/bin/ready"),
+    Tool("scrapy-webarchive", "the same into a WACZ", _webarchive, needs=f"{BUILD}/scrapy-webarchive/bin/ready"),
+    Tool("auto-archiver", "video, hashes, metadata, HTML report; no page", _auto_archiver, needs=f"{BUILD}/auto-archiver/bin/ready"),
+    Tool(
+        "brozzler", "with warcprox and yt-dlp", _brozzler, needs=f"{BUILD}/brozzler/bin/ready", most=2, once=True
     ),
 )  # fmt: skip
 

@@ -5,10 +5,10 @@ Plain, because TLS would be paid for twice by the proxies that break it and hide
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -46,16 +46,19 @@ class Web:
     """The server while it is up: `with Web() as web: … web.url("/p/1") …`."""
 
     def __enter__(self) -> Self:
-        self.site, self._folder = BUILD / "site", BUILD / "web"
+        self.site = BUILD / "site"
         content.build(self.site)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._temporary = tempfile.TemporaryDirectory(prefix="akashi-web-")
+        self._folder = Path(self._temporary.name)
         self._log = self._folder / "served"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         configuration = self._folder / "nginx.conf"
         told = {"folder": self._folder, "port": self.port, "site": self.site}
         configuration.write_text(_CONFIGURATION.format(**told), "utf-8")
-        self._process = subprocess.Popen([BUILD / "nginx/usr/sbin/nginx", "-c", configuration, "-p", self._folder])
+        self._process = subprocess.Popen(
+            [BUILD / "nginx/usr/sbin/nginx", "-c", configuration, "-p", self._folder]
+        )
         self._wait()
         return self
 
@@ -64,6 +67,7 @@ class Web:
     ) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(20)
+        self._temporary.cleanup()
 
     def url(self, path: str) -> str:
         """`http://name:port/path`."""
@@ -71,7 +75,7 @@ class Web:
 
     def mark(self) -> int:
         """Where its log ends now, in bytes."""
-        return os.stat(self._log).st_size
+        return self._log.stat().st_size
 
     def served(self, mark: int) -> list[tuple[str, str, int, int]]:
         """(method, path, status, body bytes sent) of each exchange since `mark`."""

@@ -46,16 +46,20 @@ class Chromium:
     context: BrowserContext
     reader: NetLogReader
     facts: dict[str, Any]
-    """{executable, sandbox: {on, note: why not}, viewport, locale, timezone}."""
+    """{executable, version, command_line, sandbox: {on, note: why not}, viewport, locale, timezone}."""
 
 
-def find_chromium(playwright: Playwright | None = None) -> Path:
-    """The machine's Chromium, else Playwright's own. Raises CaptureFailedError."""
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    path = found or (playwright.chromium.executable_path if playwright else "")
+def find_chromium(playwright: Playwright | None = None, named: str = "") -> Path:
+    """The browser that is `named` (`Settings.browser`), else the machine's, else Playwright's own.
+
+    Raises CaptureFailedError.
+    """
+    found = next(filter(None, map(shutil.which, [named] if named else _NAMES)), None)
+    path = found or (playwright.chromium.executable_path if playwright and not named else "")
     if not Path(path).is_file():
+        name = named or "chromium"
         raise CaptureFailedError(
-            "Chromium is not installed", next="apt-get install chromium, or run make setup"
+            f"{name.capitalize()} is not installed", next=f"apt-get install {name}, or run make setup"
         )
     return Path(path)
 
@@ -70,7 +74,7 @@ def arguments(fifo: Path, port: int, settings: Settings) -> list[str]:
         "--net-log-capture-mode=Everything",
         "--disable-quic",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
-        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",  # the same, for the headless shell
         f"--lang={settings.locale}",
     ]
 
@@ -151,7 +155,7 @@ class _Launcher:
         return await self._start(sandboxed=False)
 
     async def _start(self, *, sandboxed: bool) -> Chromium:
-        executable = find_chromium(self.playwright)
+        executable = find_chromium(self.playwright, self.settings.browser)
         name = "sandboxed" if sandboxed else "open"
         fifo = self.workdir / f"netlog-{name}"
         reader = self.make_reader(fifo)
@@ -189,14 +193,21 @@ class _Launcher:
                 f"Chromium did not start: {_said(error.message)[:600]}",
                 next="akashi doctor says what is missing",
             ) from error
+        browser = self.context.browser
         facts = {
             "executable": str(executable),
+            "version": browser.version if browser else "",
+            "command_line": self._command_line(),
             "sandbox": {"on": sandboxed, "note": "" if sandboxed else _sandbox_refused or "switched off"},
             "viewport": viewport,
             "locale": self.settings.locale,
             "timezone": self.settings.timezone,
         }
         return Chromium(self.context, reader, facts)
+
+    def _command_line(self) -> str:
+        process = (self.ours / "pid").read_text("ascii").strip()
+        return Path(f"/proc/{process}/cmdline").read_text("utf-8").rstrip("\0").replace("\0", " ")
 
     async def end(self) -> None:
         """Close the browser, so that it writes its log to the end; kill what does not go."""

@@ -34,8 +34,10 @@ class NetLogReader:
         fcntl.fcntl(log, fcntl.F_SETPIPE_SZ, _PIPE)
         self._log = os.fdopen(log, "rb", buffering=_PIPE)
         self.assembler = assembler
+        self.began = False
+        """Whether a browser writes."""
         self.client: dict[str, Any] = {}
-        """`constants.clientInfo` of the browser that writes; empty while none does."""
+        """`Constants.client` of the browser that writes."""
         self.failure: Exception | None = None
         """What ended the recording early; the rest of the log is read and dropped."""
         self._thread = threading.Thread(target=self._run, name="netlog", daemon=True)
@@ -66,7 +68,7 @@ class NetLogReader:
         if not first:
             return
         constants = Constants(first, Assembler.HANDLERS)
-        self.client, self.assembler.errors = constants.client, constants.errors
+        self.client, self.assembler.errors, self.began = constants.client, constants.errors, True
         log.readline()  # "events": [
         for line in log:
             if not line.endswith(b"\n") or line.startswith((b'"polledData"', b"]")):

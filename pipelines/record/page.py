@@ -139,7 +139,7 @@ class _Recording:
         """The page's facts, its failure, and what is missing."""
         seen, assembler = self.seen, self._assembler
         record = PageRecord(self._url, browser=self.facts, title=seen.title, text=seen.text)
-        if self._log_failure is not None or not self._readers[-1].client:
+        if self._log_failure is not None or not self._readers[-1].began:
             why = f"the recording cannot be trusted: {self._log_failure or 'Chromium wrote no network log'}"
             record.failed = Reason("browser-failed", why)
             return record
