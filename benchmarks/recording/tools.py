@@ -44,6 +44,10 @@ main(sys.argv)
 """It refuses this machine's own addresses and has no option for that."""
 
 
+def _ready(environment: str) -> str:
+    return str(BUILD / environment / "bin" / "ready")
+
+
 @dataclass(frozen=True)
 class Case:
     """Posts that are fetched in one run; `name` as the tables have it."""
@@ -198,14 +202,14 @@ TOOLS: Final = (
         lambda job: f"AKASHI_BROWSER={_SHELL} {_PYTHON} -m benchmarks.recording.ours {job.folder} {job.quoted}",
         needs=_SHELL,
     ),
-    Tool("warcprox", "Playwright and yt-dlp through it", _warcprox, needs=f"{BUILD}/warcprox/bin/ready"),
+    Tool("warcprox", "Playwright and yt-dlp through it", _warcprox, needs=_ready("warcprox")),
     Tool("wget", "--page-requisites --warc-file", _wget),
-    Tool("Scrapy", "the HTML alone", _scrapy, needs=f"{BUILD}/scrapy/bin/ready"),
-    Tool("Scrapy + files", "with FilesPipeline for pictures and video", _scrapy_files, needs=f"{BUILD}/scrapy/bin/ready"),
-    Tool("scrapy-webarchive", "the same into a WACZ", _webarchive, needs=f"{BUILD}/scrapy-webarchive/bin/ready"),
-    Tool("auto-archiver", "video, hashes, metadata, HTML report; no page", _auto_archiver, needs=f"{BUILD}/auto-archiver/bin/ready"),
+    Tool("Scrapy", "the HTML alone", _scrapy, needs=_ready("scrapy")),
+    Tool("Scrapy + files", "with FilesPipeline for pictures and video", _scrapy_files, needs=_ready("scrapy")),
+    Tool("scrapy-webarchive", "the same into a WACZ", _webarchive, needs=_ready("scrapy-webarchive")),
+    Tool("auto-archiver", "video, hashes, metadata, HTML report; no page", _auto_archiver, needs=_ready("auto-archiver")),
     Tool(
-        "brozzler", "with warcprox and yt-dlp", _brozzler, needs=f"{BUILD}/brozzler/bin/ready", most=2, once=True
+        "brozzler", "with warcprox and yt-dlp", _brozzler, needs=_ready("brozzler"), most=2, once=True
     ),
 )  # fmt: skip
 
