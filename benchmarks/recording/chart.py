@@ -80,7 +80,8 @@ def _bar(row: Mapping[str, Any], y: int, scale: float) -> Iterator[str]:
     middle, (low, high) = y + _BAR / 2, row["cpu_range"]
     width = max(row["cpu"] * scale, 1)
     name = escape(row["tool"] + (" †" if row["times"] != 1 else ""))
-    yield f'<text x="{_LEFT - 12}" y="{y + 11}" text-anchor="end"{" class='ours'" if ours else ""}>{name}</text>'
+    bold = "ours" if ours else ""
+    yield f'<text x="{_LEFT - 12}" y="{y + 11}" text-anchor="end" class="{bold}">{name}</text>'
     yield f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="2" fill="{_COLOURS[kind]}"/>'
     if row["n"] > 1:
         left, right = _LEFT + low * scale, _LEFT + high * scale

@@ -48,10 +48,11 @@ def build(folder: Path) -> None:
             (folder / f"pictures/{post}-{number}.png").write_bytes(_picture(noise))
         (folder / f"api/{post}.json").write_text(json.dumps({"post": post, "likes": noise.randrange(10**6)}))
         (folder / f"p/{post}").write_text(_page(post), "utf-8")
-    for post in range(1, POSTS + 1):
-        _padded(clip, folder / f"media/{post}.mp4", VIDEO_BYTES, noise)
+    for number in range(1, POSTS + 1):
+        _padded(clip, folder / f"media/{number}.mp4", VIDEO_BYTES, noise)
     _padded(long, folder / "media/big.mp4", BIG_BYTES, noise)
-    clip.unlink(), long.unlink()
+    for source in (clip, long):
+        source.unlink()
     stamp.write_text(_recipe(), "ascii")
 
 
