@@ -16,14 +16,18 @@ _BAR: Final = 14
 _PANEL_HEAD: Final = 62
 _TOP: Final = 118
 _COLOURS: Final = {"floor": "#c3c9d4", "ours": "#d1495b", "whole": "#2e6f95", "part": "#8fb4cc"}
+_FLOOR: Final = ("yt-dlp", "Playwright")
+"""Together the shared floor: the same job without evidence."""
 _LEGEND: Final = (
     ("floor", "bare tool, keeps no evidence"), ("ours", "Akashi"),
     ("whole", "others: the video's exchange in a WARC"), ("part", "others: without it"),
 )  # fmt: skip
 _STYLE: Final = """
-text { font-family: 'Inter', 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif; fill: #1d2433; font-size: 13px }
+text { font-family: 'Inter', 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif; fill: #1d2433;
+  font-size: 13px; paint-order: stroke; stroke: #ffffff; stroke-width: 4px }
 .title { font-size: 22px; font-weight: 600 } .case { font-size: 15px; font-weight: 600 }
 .soft { fill: #667085; font-size: 12px } .ours { font-weight: 600 } .number { font-weight: 600 }
+.floor { stroke: #667085; stroke-width: 1.2; stroke-dasharray: 4 3 }
 .axis { stroke: #e4e7ec; stroke-width: 1 } .range { stroke: #1d2433; stroke-width: 1.2 }
 """
 
@@ -36,6 +40,8 @@ def draw(result: Mapping[str, Any]) -> str:
         panels.append("\n".join(_panel(case, about, rows, y)))
         y += _PANEL_HEAD + _ROW * len(rows) + 26
     told = f"{result['date']} · {result['machine']} · {result['rounds']} rounds, medians, whiskers smallest to largest"
+    if any(row["times"] != 1 for row in result["rows"]):
+        told += " · † fewer posts, multiplied"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" height="{y}" role="img">',
@@ -69,6 +75,11 @@ def _panel(case: str, about: str, rows: Sequence[Mapping[str, Any]], top: int) -
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top + 52}" y2="{bottom}" class="axis"/>'
         unit = " s" if number == 0 else ""
         yield f'<text x="{x:.1f}" y="{top + 47}" text-anchor="middle" class="soft">{number * step:g}{unit}</text>'
+    floor = sum(row["cpu"] for row in rows if row["tool"] in _FLOOR)
+    if 0 < floor < longest:
+        x = _LEFT + floor * scale
+        yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top + 34}" y2="{bottom}" class="floor"/>'
+        yield f'<text x="{x + 5:.1f}" y="{top + 33}" class="soft">yt-dlp + Playwright: {floor:.2f}</text>'
     for number, row in enumerate(rows):
         yield from _bar(row, top + _PANEL_HEAD + number * _ROW, scale)
 

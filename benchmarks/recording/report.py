@@ -23,7 +23,8 @@ every tool once in each, medians (smallest-largest). Plain HTTP from nginx on lo
 
 **CPU** is user and system time of all processes of a run. **Memory** is the highest sum of PSS, looked at twice
 a second. **Recorded** is exchanges in the tool's WARC ÷ exchanges that the server logged during its run, the worst
-round. **Video** says whether the video's bytes lie whole in a recorded exchange. Floors (*alone*) keep no evidence.
+round; a tool that runs no scripts asks for less (wget 6 times for post 1, a browser 9). **Video** says whether the
+video's bytes lie whole in a recorded exchange. Floors, in italics, keep no evidence.
 A browser of `Playwright` and `Akashi` does the same: load, half a second of quiet, scroll, two screenshots, DOM.
 """
 
