@@ -3,7 +3,7 @@
     python -m benchmarks.recording [--rounds N] [--quick] [--assert] [--cases a,b,c,h] [--tools NAME,…]
 
 Without `--quick` it writes docs/benchmarks.md, .svg and .json; the limits of the issue are checked
-with `--assert` (a tenth of slack for `--quick`, which measures only the floors and Akashi, five
+with `--assert` (a tenth of slack for `--quick`, which measures only the floors and Akashi, three
 posts for twenty, and less often). The last line printed is one JSON object.
 """
 
@@ -46,22 +46,23 @@ Row = dict[str, Any]
 def main() -> int:
     """Measure, print a table, write the documents."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recording", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=0, help="3, or 2 with --quick")
     parser.add_argument("--quick", action="store_true", help="floors and Akashi alone, nothing written")
     parser.add_argument("--assert", dest="asserting", action="store_true", help="exit 1 above a limit")
     parser.add_argument("--cases", default="", help="a,b,c,h")
     parser.add_argument("--tools", default="", help="by name, with commas")
     options = parser.parse_args()
     cases, tools = chosen(options)
+    rounds = options.rounds or (2 if options.quick else 3)
     with Web() as web:
-        runs = interleaved(tools, cases, options.rounds, web)
+        runs = interleaved(tools, cases, rounds, web)
     rows = [row_of(case, tool, runs[case.name, tool.name]) for case in cases for tool in tools
             if (case.name, tool.name) in runs]  # fmt: skip
     alone = ratios.measure_all(quick=options.quick)
     found = {**against_floors(rows), **alone["ratios"]}
     result = {
         "machine": ratios.machine(),
-        "rounds": options.rounds,
+        "rounds": rounds,
         "ratios": {name: round(value, 3) for name, value in found.items()},
         "limits": LIMITS,
         "rows": rows,
@@ -87,7 +88,7 @@ def chosen(options: argparse.Namespace) -> tuple[Sequence[Case], Sequence[Tool]]
     """The cases and tools of this run; a tool that is not installed is none."""
     cases = [case for case in CASES if not options.cases or case.name in options.cases.split(",")]
     if options.quick:
-        cases = [replace(case, posts=case.posts[:5]) for case in cases]
+        cases = [replace(case, posts=case.posts[:3]) for case in cases]
     named = options.tools.split(",") if options.tools else []
     return cases, [
         tool
