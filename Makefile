@@ -11,7 +11,7 @@ help:
 	@echo "make test              lint, types, import contracts, tests (at most 10 minutes)"
 	@echo "make test-all          also foreign servers (WordPress), long kills, scaled-down proofs"
 	@echo "make prove             full figures, written to docs/results/"
-	@echo "make bench             recording beside the bare tools, as ratios"
+	@echo "make bench             recording beside the bare tools and other recorders: docs/benchmarks.md"
 	@echo "make capture URL=…     secure a URL now"
 	@echo "make setup             what the others do first; quick when nothing changed"
 
@@ -27,15 +27,18 @@ test: setup lint
 test-all: setup
 	@tests/wordpress/setup
 	@tests/replay/setup
+	@benchmarks/recording/setup quick
 	@$(PY) -m pytest -m slow
-	@$(PY) -m benchmarks.ratios --quick --assert
+	@$(PY) -m benchmarks.recording --quick --assert
 
 prove: setup
 	@tests/wordpress/setup
+	@benchmarks/recording/setup
 	@$(PY) -m benchmarks.prove
 
 bench: setup
-	@$(PY) -m benchmarks.ratios
+	@benchmarks/recording/setup
+	@$(PY) -m benchmarks.recording
 
 capture: setup
 	@test -n "$(URL)" || { echo "make capture URL=https://…"; exit 2; }

@@ -1,6 +1,6 @@
 """`make prove`: the full figures, written to docs/results/ with the commit and the machine they are from.
 
-ratios   five interleaved rounds, memory with 1 GB       (benchmarks/ratios.py)
+bench    every tool and case, docs/benchmarks.md as well   (benchmarks/recording)
 kills    the kill tests, `--rounds` times over            (tests/end_to_end/test_killed.py)
 site     the WordPress capture                            (tests/end_to_end/test_wordpress.py)
 """
@@ -24,8 +24,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prove", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often the kill tests are run")
     options = parser.parse_args()
-    ratios = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ratios", "--assert"],
+    bench = subprocess.run(
+        [sys.executable, "-m", "benchmarks.recording", "--assert"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -35,7 +35,7 @@ def main() -> int:
         "kills": [tested("tests/end_to_end/test_killed.py") for _ in range(options.rounds)],
         "wordpress": [tested("tests/end_to_end/test_wordpress.py")],
     }
-    figures = json.loads(ratios.stdout.splitlines()[-1])
+    figures = json.loads(bench.stdout.splitlines()[-1])
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -46,11 +46,11 @@ def main() -> int:
         "tests": tests,
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "part-1.json"
+    path = RESULTS / "part-2.json"
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
     print(f"written {path.relative_to(ROOT)}")
     failed = any("failed" in line or "error" in line for lines in tests.values() for line in lines)
-    return 1 if ratios.returncode or failed else 0
+    return 1 if bench.returncode or failed else 0
 
 
 def tested(path: str) -> str:

@@ -66,7 +66,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "ok", "akashi", f"{version('akashi')}, Scrapy {version('scrapy')}, yt-dlp {version('yt-dlp')}"
     )
-    yield from _programs()
+    yield from _programs(settings)
     yield _children()
     yield from _home(settings.home)
     yield _recorder(settings)
@@ -80,9 +80,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     )
 
 
-def _programs() -> Iterator[Finding]:
+def _programs(settings: Settings) -> Iterator[Finding]:
     try:
-        browser = find_chromium()
+        browser = find_chromium(named=settings.browser)
         yield Finding("ok", "chromium", f"{browser} {_first_line([str(browser), '--version'])}")
     except AkashiError as error:
         yield Finding("bad", "chromium", error.detail, error.next)

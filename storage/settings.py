@@ -50,6 +50,8 @@ class Settings:
     """Seconds that the page's player may run; 0: it is not started."""
     player_max_bytes: int = 8 * MIB
     """Bytes that may come while it does."""
+    browser: str = ""
+    """Which Chromium, by name or path; empty: the machine's. `chromium-headless-shell` takes half the CPU."""
     sandbox: str = "auto"
     """Chromium's sandbox: auto, on or off."""
     page_recorder: str = "auto"

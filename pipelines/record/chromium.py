@@ -47,16 +47,20 @@ class Chromium:
     context: BrowserContext
     tap: PageTap
     facts: dict[str, Any]
-    """{executable, binary, command_line: of its process, sandbox: {on, note: why not}, viewport, locale, timezone}."""
+    """{executable, version, binary, command_line: of its process, sandbox: {on, note: why not}, viewport, locale, timezone}."""
 
 
-def find_chromium(playwright: Playwright | None = None) -> Path:
-    """The machine's Chromium, else Playwright's own. Raises CaptureFailedError."""
-    found = next(filter(None, map(shutil.which, _NAMES)), None)
-    path = found or (playwright.chromium.executable_path if playwright else "")
+def find_chromium(playwright: Playwright | None = None, named: str = "") -> Path:
+    """The browser that is `named` (`Settings.browser`), else the machine's, else Playwright's own.
+
+    Raises CaptureFailedError.
+    """
+    found = next(filter(None, map(shutil.which, [named] if named else _NAMES)), None)
+    path = found or (playwright.chromium.executable_path if playwright and not named else "")
     if not Path(path).is_file():
+        name = named or "chromium"
         raise CaptureFailedError(
-            "Chromium is not installed", next="apt-get install chromium, or run make setup"
+            f"{name.capitalize()} is not installed", next=f"apt-get install {name}, or run make setup"
         )
     return Path(path)
 
@@ -70,6 +74,7 @@ def arguments(tap: Sequence[str], port: int, settings: Settings) -> list[str]:
         *tap,
         "--disable-quic",
         "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+        "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",  # the same, for the headless shell
         f"--lang={settings.locale}",
         # What Playwright's switches leave of the browser's own traffic: a look for models to download, which
         # an override without a file ends, and one for Google accounts, at a port that Chromium itself refuses.
@@ -169,7 +174,7 @@ class _Launcher:
         return await self._start(sandboxed=False)
 
     async def _start(self, *, sandboxed: bool) -> Chromium:
-        executable = find_chromium(self.playwright)
+        executable = find_chromium(self.playwright, self.settings.browser)
         name = "sandboxed" if sandboxed else "open"
         fifo = self.workdir / f"netlog-{name}"
         tap = self.make_tap(fifo)
@@ -208,8 +213,10 @@ class _Launcher:
                 f"Chromium did not start: {_said(error.message)[:600]}",
                 next="akashi doctor says what is missing",
             ) from error
+        browser = self.context.browser
         facts = {
             "executable": str(executable),
+            "version": browser.version if browser else "",
             **self._process(executable),
             "sandbox": {"on": sandboxed, "note": "" if sandboxed else _sandbox_refused or "switched off"},
             "viewport": viewport,

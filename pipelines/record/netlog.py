@@ -80,8 +80,8 @@ class Constants:
         lacking = sorted(set(wanted) - set(types))
         if lacking:
             raise NetLogError(f"this Chromium's network log has no {', '.join(lacking)}")
-        self.client: dict[str, Any] = constants.get("clientInfo", {})
-        """Name, version, command line, operating system."""
+        self.client: dict[str, Any] = constants.get("clientInfo") or {"name": "not told"}
+        """Name, version, command line, operating system; `chromium-headless-shell` says nothing."""
         self._names = {int(number): name for name, number in types.items() if name in wanted}
 
     def event(self, line: bytes) -> Event | None:

@@ -37,7 +37,7 @@ class NetLogReader:  # a PageTap
         self.assembler = assembler
         self.switches: Sequence[str] = (f"--log-net-log={fifo}", "--net-log-capture-mode=Everything")
         self.client: dict[str, Any] = {}
-        """`constants.clientInfo` of the browser that writes; empty while none does."""
+        """`Constants.client` of the browser that writes; empty while none does."""
         self.failure: Exception | None = None
         """What ended the recording early; the rest of the log is read and dropped."""
         self._thread = threading.Thread(target=self._run, name="netlog", daemon=True)

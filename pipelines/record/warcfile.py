@@ -41,14 +41,19 @@ class WarcFile:
         self.offset = self._raw.tell()
         self._digester = None if self.offset else Digester()
 
-    def write(self, data: bytes) -> None:
-        """Append all of the bytes. Raises OSError, e.g. when the disk is full."""
-        view = memoryview(data)
-        while view:
-            view = view[self._raw.write(view) :]
-        if self._digester is not None:
-            self._digester.update(data)
-        self.offset += len(data)
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Append all of the bytes, uncopied (writev). Raises OSError, e.g. when the disk is full."""
+        left = [memoryview(part) for part in parts if part]
+        while left:
+            written = os.writev(self._raw.fileno(), left)
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if left:
+                left[0] = left[0][written:]
+        for part in parts:
+            if self._digester is not None:
+                self._digester.update(part)
+            self.offset += len(part)
 
     def truncate(self, offset: int) -> None:
         """Drop what a failed record left behind `offset`. The digests then need a second reading."""
@@ -85,7 +90,7 @@ class GzipMember:
         for start in range(0, len(data), _BLOCK):
             block = view[start : start + _BLOCK]
             parts += (struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF), block)
-        self._out.write(b"".join(parts))
+        self._out.write(*parts)
 
     def flush(self) -> None:
         """End the member."""

@@ -41,7 +41,7 @@ def a_chromium_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     script = folder / "chromium"
     script.write_text(f"#!/bin/sh\n{does}\n", "utf-8")
     script.chmod(0o755)
-    monkeypatch.setattr(chromium, "find_chromium", lambda _: script)
+    monkeypatch.setattr(chromium, "find_chromium", lambda *_: script)
 
 
 REFUSED = 'echo "[FATAL:zygote_host_impl_linux.cc] No usable sandbox!" >&2; exit 133'
@@ -119,6 +119,12 @@ def test_no_chromium_is_one_line_that_says_what_to_do(monkeypatch):
     with pytest.raises(CaptureFailedError, match=r"^Chromium is not installed$") as caught:
         find_chromium()
     assert caught.value.next.startswith("apt-get install chromium")
+
+
+def test_a_browser_that_is_named_is_the_one_or_none(monkeypatch):
+    assert find_chromium(named="true") == Path("/usr/bin/true")
+    with pytest.raises(CaptureFailedError, match=r"^No-such-browser is not installed$"):
+        find_chromium(named="no-such-browser")
 
 
 def test_every_authority_of_a_file_is_trusted_and_only_its_owner_can_change_that(site, folder, tmp_path):

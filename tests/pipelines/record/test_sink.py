@@ -313,12 +313,13 @@ def test_a_full_disk_leaves_whole_records_and_the_next_one_follows(
     whole = sink.path.stat().st_size
     write, left = WarcFile.write, [3]
 
-    def full(self: WarcFile, data: bytes) -> None:
+    def full(self: WarcFile, *parts: bytes) -> None:
         left[0] -= 1
         if left[0] == 0:
+            data = b"".join(parts)
             write(self, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(self, data)
+        write(self, *parts)
 
     big = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n"
     monkeypatch.setattr(WarcFile, "write", full)

@@ -1,0 +1,1 @@
+"""Recording beside the bare tools and beside other recorders, all in one interleaved run."""
