@@ -198,7 +198,7 @@ TOOLS: Final = (
     ),
     Tool(
         "Akashi, headless shell",
-        "the same with chromium-headless-shell (ADR 108)",
+        "the same with chromium-headless-shell (ADR 13)",
         lambda job: f"AKASHI_BROWSER={_SHELL} {_PYTHON} -m benchmarks.recording.ours {job.folder} {job.quoted}",
         needs=_SHELL,
     ),

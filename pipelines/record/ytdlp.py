@@ -39,7 +39,7 @@ from storage.settings import Settings
 _FILE_SLACK: Final = 64 << 20
 _SOCKET_SECONDS: Final = 20.0
 _NODE: Final = Path(playwright.__file__).with_name("driver") / "node"
-"""Pinned with Playwright, and there already: what runs players' own JavaScript (ADR 104)."""
+"""Pinned with Playwright, and there already: what runs players' own JavaScript (ADR 8)."""
 _AT_ONCE: Final = 4
 """Segments of a video that are fetched at a time; a browser would take six."""
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")

@@ -51,7 +51,8 @@ def tell(meta: dict, **facts: object) -> None:
 
 def plain(exchange) -> dict[str, object]:
     facts = {name: getattr(exchange, name) for name in ("client", "method", "url", "error", "layer")}
-    facts |= {name: getattr(exchange, name).decode("latin-1") for name in HEADS}
+    facts |= {name: getattr(exchange, name).decode("latin-1") for name in ("request_head", "response_head")}
+    facts |= {"interim": b"".join(exchange.interim).decode("latin-1")}
     body, sent, network = exchange.response_body, exchange.request_body, exchange.network
     facts |= {"body": body.data.decode("latin-1"), "state": body.state, "why": body.why}
     facts |= {"sent": sent.data.decode("latin-1") if sent else ""}
@@ -61,9 +62,6 @@ def plain(exchange) -> dict[str, object]:
         "cipher": network.cipher,
         "chain": len(network.chain),
     }
-
-
-HEADS = ("request_head", "interim", "response_head")
 
 
 DOOR = (

@@ -1,4 +1,4 @@
-"""The other Chromium that may be chosen (ADR 108): it records as much, and keeps to the one door."""
+"""The other Chromium that may be chosen (ADR 13): it records as much, and keeps to the one door."""
 
 from __future__ import annotations
 

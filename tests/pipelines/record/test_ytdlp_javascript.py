@@ -13,6 +13,7 @@ import pytest
 from pipelines.child_python import python_argv
 from pipelines.children import Limits, make_workdir, run_child
 from pipelines.record import ytdlp
+from pipelines.record.limits import VIDEO_MEMORY
 
 PLAYER = """
 var _yt_player = {};
@@ -81,7 +82,7 @@ def solved(player: str) -> Any:
             run_child(
                 [*command[:at], "-c", lead + ASK],
                 workdir=folder,
-                limits=Limits(cpu_s=60, file_bytes=1 << 20, memory_bytes=ytdlp._MEMORY),
+                limits=Limits(cpu_s=60, file_bytes=1 << 20, memory_bytes=VIDEO_MEMORY),
                 timeout=120,
                 on_line=said.append,
                 stdin=json.dumps({"node": str(ytdlp._NODE), "player": player}).encode(),
