@@ -156,19 +156,15 @@ class WarcSink:
 
     def _write_frames(self, exchange: Exchange, frames: Body, beside: Headers) -> RecordRef:
         """What crossed a WebSocket, numbered in the file's order."""
-        number = 1 + sum(":websocket:" in record.target_uri for record in self.records)
+        self._websockets += 1
+        uri = f"urn:akashi:{self.capture_id}:websocket:{self._websockets}"
         return self._file.write(
-            *(
-                "resource",
-                f"urn:akashi:{self.capture_id}:websocket:{number}",
-                "application/jsonl",
-                b"",
-                frames,
-            ),
+            *("resource", uri, "application/jsonl", b"", frames),
             moment=exchange.started,
             level=TEXT,
             headers=[*beside, *_truncated(frames)],
             facts={"client": exchange.client, "state": frames.state},
+            record_id=_id(exchange, "frames"),
         )
 
     def _write_chain(self, exchange: Exchange, beside: Headers) -> str:

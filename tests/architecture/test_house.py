@@ -14,8 +14,8 @@ from scrapy.utils.misc import load_object
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("evidence", "storage", "pipelines", "crawler", "console")
-CEILING = 13_900
-"""A ratchet: it only ever goes down. 12,000 is the aim for the whole house; what is over it must leave."""
+CEILING = 17_600
+"""A ratchet: between two parts it only goes down (docs/adr/0014-size.md says why part 2 raised it)."""
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 

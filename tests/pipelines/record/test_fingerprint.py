@@ -118,7 +118,8 @@ if job["proxy"]:
     from pipelines.record.recording import Recorder
     from pipelines.record.ytdlp_taps import RecordingYoutubeDL
     Path(job["to"]).parent.mkdir()
-    ydl = RecordingYoutubeDL({**options, "proxy": job["proxy"]}, Recorder(Path(job["to"]).parent, lambda _: None), lambda _: None, emulation=False)
+    recorder = Recorder(Path(job["to"]).parent, lambda _: None)
+    ydl = RecordingYoutubeDL({**options, "proxy": job["proxy"]}, recorder, lambda _: None, emulation=False)
 else:
     import socket
     plain = socket.getaddrinfo
