@@ -125,7 +125,7 @@ def _recorder(settings: Settings) -> Finding:
     told = read_canary(settings.home)
     if settings.page_recorder == "cdp":
         return Finding("note", "recorder", "pages are recorded over DevTools, less exactly", "page_recorder")
-    if told is None or not holds(told):
+    if told is None or not holds(told, settings):
         return Finding(
             "ok", "recorder", "NetLog, to be tried before the first page: not tried on this Chromium"
         )

@@ -52,7 +52,7 @@ async def choose_recorder(settings: Settings) -> Recorder:
             )
         return Recorder("cdp")
     told = read_canary(settings.home)
-    if told is None or told["difference"] or not holds(told):
+    if told is None or told["difference"] or not holds(told, settings):
         try:
             told = await _run(settings)
         except CaptureFailedError:  # there is no browser: the capture says so itself
@@ -73,10 +73,10 @@ def read_canary(home: Home) -> dict[str, Any] | None:
         return None
 
 
-def holds(told: dict[str, Any]) -> bool:
+def holds(told: dict[str, Any], settings: Settings) -> bool:
     """Whether a result is about the Chromium, the recorder and the kernel that would record now."""
     try:
-        executable = find_chromium()
+        executable = find_chromium(named=settings.browser)
     except CaptureFailedError:
         executable = Path(told["executable"])  # Playwright's own
     try:

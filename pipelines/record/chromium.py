@@ -163,7 +163,7 @@ class _Launcher:
     async def launch(self) -> Chromium:
         """The browser, started."""
         global _sandbox_refused  # noqa: PLW0603  # one kernel, one answer: asked once a process
-        mode = self.settings.sandbox
+        mode = "on" if self.settings.store_profile == "legal" else self.settings.sandbox
         if mode == "on" or (mode == "auto" and not _sandbox_refused):
             try:
                 return await self._start(sandboxed=True)

@@ -88,6 +88,9 @@ def fill(path: Path, warc: Path, lines: Sequence[Line], kept_bodies: Mapping[str
     if len(used) == 1 and body is not None and used[0]["content"] == used[0]["payload"]:
         body.rename(path)
         return Tied(used[0]["content"], size, (used[0]["id"],), ranges=True)
+    for line in lines:  # of no use here: their bytes need not lie on the disk a third time
+        if line["id"] in kept_bodies:
+            kept_bodies[line["id"]].unlink(missing_ok=True)
     digest = hashlib.sha256()
     with path.open("xb") as out:
         for line, keep in zip(used, kept(used), strict=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ class Worlds:
         self._session: CDPSession | None = None
         self._frame = ""
         self.ran: dict[str, str] = {}
-        """Every script that was run: its name, and its text with its arguments, exactly as evaluated."""
+        """Every script that was run, exactly as evaluated; with other arguments it has another name (`consent-1`)."""
 
     async def here(self, name: str, *arguments: Any) -> Any:
         """What the script gives in the page's main frame. Raises PlaywrightError."""
@@ -65,7 +66,9 @@ class Worlds:
 
     async def _run(self, session: CDPSession, frame: str, name: str, arguments: tuple[Any, ...]) -> Any:
         told = ", ".join(json.dumps(argument, ensure_ascii=False) for argument in arguments)
-        self.ran[name] = expression = f"({script(name).strip()}\n)({told})"
+        expression = f"({script(name).strip()}\n)({told})"
+        names = (f"{name}-{number}" if number else name for number in count())
+        self.ran[next(one for one in names if self.ran.get(one) in {None, expression})] = expression
         world = await session.send("Page.createIsolatedWorld", {"frameId": frame, "worldName": _WORLD})
         how = {"contextId": world["executionContextId"], "awaitPromise": True, "returnByValue": True}
         answer = await session.send("Runtime.evaluate", {"expression": expression, **how})

@@ -43,8 +43,6 @@ _NODE: Final = Path(playwright.__file__).with_name("driver") / "node"
 _AT_ONCE: Final = 4
 """Segments of a video that are fetched at a time; a browser would take six."""
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
-_LARGE: Final = 16 << 20
-"""Bytes of a body that waits for its file before it is written: should it be the file, it takes its place."""
 _RESOURCE: Final = re.compile(r"(?:info(?:-[0-9]+)?|yt-dlp-options)\.json|yt-dlp\.log")
 
 Progress = Callable[[str, int, int], None]

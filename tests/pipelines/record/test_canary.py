@@ -79,6 +79,12 @@ def test_a_result_about_another_chromium_recorder_or_kernel_is_not_trusted(home,
     assert len(never) == 1
 
 
+def test_a_result_about_the_machines_chromium_says_nothing_of_one_that_was_chosen(home, good, never):
+    (home.root / "canary.json").write_bytes(good)
+    assert chosen(home, browser="true") == Recorder("cdp", "told by the test")
+    assert len(never) == 1
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"difference":""}'])
 def test_a_result_that_cannot_be_read_is_not_trusted(home, never, text):
     (home.root / "canary.json").write_text(text, "utf-8")
@@ -97,7 +103,7 @@ def test_a_chromium_that_was_changed_in_place_is_not_trusted(home, good, never, 
     program.write_bytes(b"one")
     told = json.loads(good) | canary._about(program, program, {})
     (home.root / "canary.json").write_text(json.dumps(told), "utf-8")
-    monkeypatch.setattr(canary, "find_chromium", lambda: program)
+    monkeypatch.setattr(canary, "find_chromium", lambda **_: program)
     assert chosen(home) == Recorder("netlog")
     before = program.stat()
     program.write_bytes(b"two")

@@ -114,6 +114,13 @@ def test_a_chromium_that_does_not_start_is_one_line_that_names_the_cause(folder,
     assert "\n" not in record.failed.detail
 
 
+def test_the_legal_profile_runs_no_browser_without_its_sandbox(folder, monkeypatch):
+    a_chromium_that(REFUSED, folder, monkeypatch)
+    record = page_of("https://a.test/", folder, sandbox="auto", store_profile="legal")
+    assert record.failed is not None
+    assert "No usable sandbox!" in record.failed.detail
+
+
 def test_no_chromium_is_one_line_that_says_what_to_do(monkeypatch):
     monkeypatch.setattr(chromium.shutil, "which", lambda _: None)
     with pytest.raises(CaptureFailedError, match=r"^Chromium is not installed$") as caught:

@@ -154,9 +154,13 @@ def test_a_hollow_file_is_filled_from_the_answers_that_brought_it(
     hollow.touch()
     os.truncate(hollow, len(FILE))
     lines = [line for line in read_index(warc) if line["type"] == "response"]
-    filled = fill(hollow, warc, lines, {})
+    bodies = {line["id"]: tmp_path / f"{number}.body" for number, line in enumerate(lines)}
+    for (_, data, _), body in zip(answers, bodies.values(), strict=True):
+        body.write_bytes(data)
+    filled = fill(hollow, warc, lines, bodies)
     assert filled.records == tuple(lines[n]["id"] for n in used)
     if used:
+        assert len(used) == 1 or not list(tmp_path.glob("*.body"))  # no third copy while it is made
         assert hollow.read_bytes() == FILE
         assert filled.sha256 == hashlib.sha256(FILE).hexdigest()
 

@@ -94,11 +94,14 @@ def test_every_script_that_was_run_is_named_with_its_digest_and_kept_as_it_was_r
     told = {script["name"]: script["sha256"] for script in record.browser["scripts"]}
     assert set(told) == {
         f"script-{name}.js"
-        for name in ("consent", "scroll", "player", "pause", "height", "read", "challenge")
+        for name in ("consent", "consent-1", "scroll", "player", "pause", "height", "read", "challenge")
     }
     for name, digest in told.items():
         assert hashlib.sha256(kept[name]).hexdigest() == digest
-    assert "すべて" in kept["script-consent.js"].decode("utf-8")  # with its arguments: the rules
+    pressed, looked_again = (kept[f"script-{name}.js"].decode("utf-8") for name in ("consent", "consent-1"))
+    assert "すべて" in pressed  # with its arguments: the rules
+    assert pressed.endswith(", true)")
+    assert looked_again.endswith(", false)")
     assert json.loads(kept["browser.json"])["steps"] == record.browser["steps"]
 
 
