@@ -81,8 +81,9 @@ class _Hollow:
         return len(data)
 
     def close(self) -> None:
-        self._stream.truncate(self._size)
-        self._stream.close()
+        if not self._stream.closed:  # yt-dlp closes one that came too short twice
+            self._stream.truncate(self._size)
+            self._stream.close()
 
 
 class HollowHttpFD(HttpFD):  # type: ignore[misc]

@@ -122,7 +122,7 @@ PAGES = {
     "/bounds/further": ({}, {"connection-failed"}),
     "/bounds/script/requests": ({"page_timeout": 45.0}, {"budget-spent"}),
     "/bounds/script/windows": ({}, {"budget-spent"}),
-    "/bounds/script/alerts": ({}, {"page-unsettled"}),
+    "/bounds/script/alerts": ({}, {"page-unsettled", "screenshot-failed"}),
     "/bounds/script/dom": ({}, {"budget-spent"}),
     "/bounds/script/nodes": ({}, {"", "page-unsettled", "screenshot-failed"}),
     "/bounds/script/memory": ({}, {"", "browser-failed", "page-unsettled"}),
