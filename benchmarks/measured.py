@@ -1,4 +1,6 @@
-"""One measured run in a process of its own; prints {"cpu", "wall", "rss"}: seconds, seconds, bytes.
+"""One measured run in a process of its own; prints {"cpu", "wall", "rss", "seal"}: seconds, seconds, bytes, seconds.
+
+`seal` is what the WARC's own digests take when it is preserved: no part of the recording steps.
 
     python -m benchmarks.measured video|bare-video|page|bare-page URL
 
@@ -34,7 +36,7 @@ from tests.site import bare
 def main() -> None:
     """Run one and print its figures."""
     what, url = sys.argv[1:3]
-    runs: dict[str, Callable[[str, Path], None]] = {
+    runs: dict[str, Callable[[str, Path], WarcSink | None]] = {
         "bare-page": bare_page,
         "bare-video": bare_video,
         "page": page,
@@ -44,8 +46,12 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o711)
         before, wall = cpu(), time.perf_counter()
-        runs[what](url, folder)
+        sink = runs[what](url, folder)
         figures = {"cpu": cpu() - before, "wall": time.perf_counter() - wall, "rss": peak()}
+        if sink is not None:
+            before = cpu()
+            sink.close()
+            figures["seal"] = cpu() - before
     print(json.dumps(figures))
 
 
@@ -62,20 +68,20 @@ def peak() -> int:
     )
 
 
-def video(url: str, folder: Path) -> None:
+def video(url: str, folder: Path) -> WarcSink:
     """The video step: yt-dlp in its child through the tunnel, every exchange into a WARC with its digests."""
-    asyncio.run(_video(url, folder))
+    return asyncio.run(_video(url, folder))
 
 
-async def _video(url: str, folder: Path) -> None:
+async def _video(url: str, folder: Path) -> WarcSink:
     sink = _sink(folder)
     async with Tunnel(Resolver(allow_private=True), log=folder / "connections.jsonl") as tunnel:
         recorded = await record_video(
             url, sink=sink, workdir=folder / "video", tunnel=tunnel, settings=Settings()
         )
-    sink.close()
     if [file.role for file in recorded.files] != ["original"]:
         raise SystemExit(f"not recorded as it should be: {recorded.reasons}")
+    return sink
 
 
 def bare_video(url: str, folder: Path) -> None:
@@ -88,12 +94,12 @@ def bare_video(url: str, folder: Path) -> None:
     )
 
 
-def page(url: str, folder: Path) -> None:
+def page(url: str, folder: Path) -> WarcSink:
     """The page step."""
-    asyncio.run(_page(url, folder))
+    return asyncio.run(_page(url, folder))
 
 
-async def _page(url: str, folder: Path) -> None:
+async def _page(url: str, folder: Path) -> WarcSink:
     sink = _sink(folder)
     async with Tunnel(Resolver(allow_private=True), log=folder / "connections.jsonl") as tunnel:
         recorded = await record_page(
@@ -104,9 +110,9 @@ async def _page(url: str, folder: Path) -> None:
             settings=Settings(),
             on_progress=lambda _t, _n: None,
         )
-    sink.close()
     if recorded.failed or recorded.reasons:
         raise SystemExit(f"not recorded as it should be: {recorded.failed} {recorded.reasons}")
+    return sink
 
 
 def bare_page(url: str, folder: Path) -> None:

@@ -86,12 +86,12 @@ def _programs(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "chromium", f"{browser} {_first_line([str(browser), '--version'])}")
     except AkashiError as error:
         yield Finding("bad", "chromium", error.detail, error.next)
-    for name in ("ffmpeg", "ffprobe"):
+    for name, package in (("ffmpeg", "ffmpeg"), ("ffprobe", "ffmpeg"), ("certutil", "libnss3-tools")):
         path = shutil.which(name)
-        if path:
-            yield Finding("ok", name, _first_line([path, "-version"]))
+        if path:  # certutil tells no version
+            yield Finding("ok", name, _first_line([path, "-version"]) or path)
         else:
-            yield Finding("bad", name, "is not installed", "make setup (or apt-get install ffmpeg)")
+            yield Finding("bad", name, "is not installed", f"make setup (or apt-get install {package})")
     fonts = _first_line(["fc-list", ":lang=ja", "family"]) if shutil.which("fc-list") else ""
     if fonts:
         yield Finding("ok", "fonts", f"Japanese: {fonts}")

@@ -26,6 +26,8 @@ from evidence.manifest_shape import FINAL, REQUEST, SEALED, WarcFacts
 from evidence.shape import require
 
 MAX_MANIFEST: Final = 64 << 20
+_WARC_FACTS: Final = 4096
+"""Bytes that `warc` adds at most."""
 """Bytes of a manifest that is read."""
 
 
@@ -66,7 +68,10 @@ def request_digests(request: Mapping[str, Any]) -> Digests:
 def seal(document: dict[str, Any]) -> bytes:
     """The sealed form's bytes. Raises ManifestError (rule, field) or CanonicalError."""
     _refuse(document, SEALED)
-    return canonical(document)
+    data = canonical(document)
+    if len(data) > MAX_MANIFEST - _WARC_FACTS:
+        raise ManifestError(f"{len(data)} bytes, with `warc` more than {MAX_MANIFEST}", rule="manifest-size")
+    return data
 
 
 def reseal(sealed: bytes, warc: WarcFacts) -> bytes:

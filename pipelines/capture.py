@@ -172,7 +172,7 @@ class Capture:
             "started": self.started.isoformat(),
             "steps": self.steps,
         }
-        text = json.dumps(state, ensure_ascii=False)
+        text = json.dumps(state)  # ASCII: what a page calls itself may hold half a surrogate pair
         try:
             _write_durably(self.folder / STATE, text)
         except OSError as error:

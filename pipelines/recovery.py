@@ -14,21 +14,22 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from evidence.errors import CheckFailedError
 from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.crawl import WARC, recover_crawl
 from pipelines.page import open_sink
 from pipelines.prove import closing_entry
+from pipelines.record.spool import check_folders
 from pipelines.record.warcfile import trim_torn_tail
+from pipelines.record.ytdlp_wire import CLIENT
 from pipelines.runtime import Runtime, in_thread
-from pipelines.steps import finish
+from pipelines.steps import UNREACHABLE, finish
 
 log = logging.getLogger(__name__)
 
 
 async def recover(runtime: Runtime) -> list[Capture]:
-    """Finish every dead capture of this home; gives those that were closed. Raises as `finish`."""
+    """Finish every dead capture of this home; gives those that were closed. Raises UNREACHABLE."""
     closed = []
     for folder in sorted(runtime.settings.home.spool.iterdir()):
         if not folder.is_dir():
@@ -42,7 +43,9 @@ async def recover(runtime: Runtime) -> list[Capture]:
             capture = Capture.reopen(folder)
             if capture is not None and await _close(capture, runtime):
                 closed.append(capture)
-        except (CheckFailedError, LookupError, TypeError, ValueError):
+        except UNREACHABLE:
+            raise
+        except Exception:  # the process's edge: its files may be those of a child that was taken over
             # One that cannot be finished must not keep the others waiting, nor the captures to come.
             log.exception("%s stays in the spool, unfinished", folder)
         finally:
@@ -87,7 +90,13 @@ async def _salvage(capture: Capture, runtime: Runtime) -> None:
         if lost:
             capture.facts["salvaged"] = {"torn_bytes": lost}
     sink = open_sink(capture, runtime)
-    for folder in (capture.folder, capture.work / "video" / "spool"):
-        for exchange in sink.salvage(folder):  # half received when the process died: marked truncated
+    left = [(capture.folder, "")]
+    try:
+        check_folders(capture.work / "video")
+        left.append((capture.work / "video" / "spool", CLIENT))
+    except OSError as error:
+        capture.note(Reason("video-failed", f"the downloader took its folder away: {error}"))
+    for folder, client in left:
+        for exchange in sink.salvage(folder, client):  # half received when the process died: marked truncated
             log.info("%s: %s kept of %s", capture.id, exchange.response_body.size, exchange.url)
     capture.save()

@@ -26,6 +26,7 @@ from pipelines.resolver import hosts_from
 from pipelines.runtime import Runtime
 from storage.settings import Settings
 
+_MISSING_MAX: Final = 10_000
 _LOCK: Final = Path(__file__).resolve().parents[1] / "requirements.lock"
 
 
@@ -91,6 +92,8 @@ def _completeness(facts: Mapping[str, Any], index: list[dict[str, Any]]) -> dict
     requests = [line for line in index if line["type"] == "request"]
     responses = [line for line in index if line["type"] == "response"]
     missing = [*facts.get("page", {}).get("missing", []), *facts.get("video", {}).get("missing", [])]
+    if more := len(missing) - _MISSING_MAX:
+        missing[_MISSING_MAX:] = [{"client": "", "url": "", "why": f"{more} more"}] if more > 0 else []
     return {
         "bodies": dict(Counter(line.get("state", "unknown") for line in responses)),
         "exchanges": dict(Counter(line.get("client", "unknown") for line in requests)),

@@ -1,5 +1,7 @@
 """The recording steps of Akashi, one capture after the other as a worker makes them: page, then video.
 
+The WARC is sealed (its own digests) when it is preserved, which is no step of these.
+
 python -m benchmarks.recording.ours FOLDER URL…      leaves FOLDER/<n>.warc.gz
 """
 
@@ -35,7 +37,6 @@ async def record(url: str, folder: Path, number: int) -> None:
             url, sink=sink, workdir=work / "video", tunnel=tunnel, settings=settings,
             page_hints=page.video_hints,
         )  # fmt: skip
-    sink.close()
     if page.failed or not video.files:
         raise SystemExit(f"{url}: {page.failed} {page.reasons} {video.reasons}")
     print(url, page.exchanges, page.reasons, page.missing, [file.role for file in video.files], video.reasons)

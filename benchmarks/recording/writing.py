@@ -33,8 +33,7 @@ _TYPE: Final = "video/mp4"
 def ours(folder: Path, spooled: Path) -> None:
     """A body at rest into a response record with both digests, as the sink writes every exchange."""
     path = folder / "ours.warc.gz"
-    _sink(path).close()
-    sink = _sink(path)  # gone on with, as after a restart: the digests of the file itself are not taken then
+    sink = _sink(path)
     sink.write_exchange(_exchange(Body(spooled.stat().st_size, path=spooled)))
     with path.open("rb") as out:
         os.fsync(out.fileno())

@@ -14,12 +14,13 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 from playwright.async_api import Error as PlaywrightError
 from warcio.archiveiterator import ArchiveIterator
@@ -27,6 +28,7 @@ from warcio.archiveiterator import ArchiveIterator
 from evidence.canonical import utc
 from evidence.digests import digest_file
 from evidence.errors import CaptureFailedError, UsageError
+from pipelines.capture import lock_folder
 from pipelines.guard import Resolver, Tunnel
 from pipelines.record.canary_site import NAME, PATHS, CanarySite, Said
 from pipelines.record.chromium import find_chromium, run_chromium
@@ -55,8 +57,10 @@ async def choose_recorder(settings: Settings) -> Recorder:
     if told is None or told["difference"] or not holds(told, settings):
         try:
             told = await _run(settings)
-        except CaptureFailedError:  # there is no browser: the capture says so itself
-            return EXACT
+        except CaptureFailedError as error:
+            if _means_no_browser(error, settings):  # the capture says so itself
+                return EXACT
+            told = {"difference": f"the canary could not be recorded: {error.detail}"}
     if not told["difference"]:
         return EXACT
     if legal or settings.page_recorder == "netlog":
@@ -86,6 +90,14 @@ def holds(told: dict[str, Any], settings: Settings) -> bool:
         return False
 
 
+def _means_no_browser(error: CaptureFailedError, settings: Settings) -> bool:
+    try:
+        find_chromium(named=settings.browser)
+    except CaptureFailedError as none:
+        return none.detail == error.detail  # else Playwright's own was there, and failed
+    return False
+
+
 def _about(executable: Path, binary: Path, known: dict[str, Any]) -> dict[str, Any]:
     """What a result is about; a program whose inode nobody touched since (`known`) is not read again."""
     stat = [
@@ -109,13 +121,16 @@ def _about(executable: Path, binary: Path, known: dict[str, Any]) -> dict[str, A
 
 
 async def _run(settings: Settings) -> dict[str, Any]:
-    """Record, compare, remember. Raises CaptureFailedError when there is no browser, OSError."""
-    with tempfile.TemporaryDirectory(prefix="canary-", dir=settings.home.make().spool) as made:
-        folder = Path(made)
-        site = CanarySite(folder)
-        async with site, _door(site, folder) as tunnel:
-            browser, why = await _record(site, tunnel, folder, settings)
-        difference = why or compare(site, folder / "canary.warc.gz")
+    """Record, compare, remember. Raises CaptureFailedError when no browser ran, UsageError, OSError."""
+    folder = Path(tempfile.mkdtemp(prefix="canary-", dir=settings.home.make().spool))
+    with cast("IO[str]", lock_folder(folder)):  # what lies there unlocked goes with the next start
+        try:
+            site = CanarySite(folder)
+            async with site, _door(site, folder) as tunnel:
+                browser, why = await _record(site, tunnel, folder, settings)
+            difference = why or compare(site, folder / "canary.warc.gz")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     about = await asyncio.to_thread(_about, Path(browser["executable"]), Path(browser["binary"]), {})
     told = {**about, "checked": utc(datetime.now(UTC)), "difference": difference}
     _file(settings.home).write_text(json.dumps(told, sort_keys=True), "utf-8")

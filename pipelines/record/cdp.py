@@ -32,6 +32,8 @@ _ATTACH_SECONDS: Final = 10.0
 _SETTLE_SECONDS: Final = 5.0
 _MESSAGE_MAX: Final = 8 * BODY_MAX
 """Bytes of one message: a body in base64 or as JSON text, or a `data:` URL. A larger one ends the recording."""
+_POST_MAX: Final = 256 << 10
+"""Bytes of a body sent that the browser is asked to repeat, for each request under way."""
 _PORT_FILE: Final = re.compile(rb"(\d{1,5})\n(/devtools/browser/[0-9a-f-]+)\s*")
 _WORKERS: Final = ("service_worker", "shared_worker")
 _NO_TRAFFIC: Final = ("browser", "browser_ui", "tab")
@@ -80,12 +82,15 @@ class CdpTap:
         self._settled = True
 
     def finish(self, why: str) -> None:
-        """Hand on what is open. Raises what ended the recording early."""
+        """Hand on what is open, as `NetLogReader.finish`. Raises what ended the recording early."""
         if self._thread is not None:
             self._thread.join(_SETTLE_SECONDS)
+            if self._thread.is_alive():  # the assembler is its own still
+                raise ValueError("Chromium's DevTools connection did not end")
+        if self.failure is None or isinstance(self.failure, ValueError | LookupError):
+            self.assembler.close(why)
         if self.failure is not None:
             raise self.failure
-        self.assembler.close(why)
 
     def _run(self, url: str) -> None:
         try:
@@ -130,7 +135,7 @@ class CdpTap:
     def _attached(self, session: str, target: dict[str, str]) -> None:
         if target["type"] in _TYPES:
             self.assembler.main = self.assembler.main or target["targetId"]
-            sizes: dict[str, Any] = {"maxResourceBufferSize": BODY_MAX, "maxPostDataSize": BODY_MAX}
+            sizes: dict[str, Any] = {"maxResourceBufferSize": BODY_MAX, "maxPostDataSize": _POST_MAX}
             self._ask(session, "Network.enable", lambda _: self._ready.set(), **sizes)
             if target["type"] not in _WORKERS:
                 self._listen(session, _WORKERS)

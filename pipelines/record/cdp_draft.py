@@ -87,6 +87,7 @@ class Draft:
                 request_head=request_head(self.request, {}),
                 response_head=head,
                 ip="",
+                layer=Layer.CDP_DECODED,
             )
             self._spool = self.spooler(head, path=self._note.with_suffix(".body"))
         self._spool.write(data)
@@ -94,7 +95,9 @@ class Draft:
     def finish(self, sent: Told, answer: Told, network: Network) -> Exchange:
         """The exchange; `sent` and `answer` are the extra events, empty where none came."""
         head = response_head(self.response, answer) if self.response else b""
-        body = self._body(parse_head(head), head)
+        parsed = parse_head(head)
+        undone = [*parsed.encodings, *["chunked"] * parsed.chunked, *["the text's own encoding"] * self.text]
+        body = self._body(parsed, head, f"the browser undid {', '.join(undone)}" if undone else "")
         if not head and body.size:
             self.why = _NO_HEAD
         return Exchange(
@@ -103,7 +106,7 @@ class Draft:
             method=self.request["method"],
             started=self.started,
             request_head=request_head(self.request, sent),
-            response_head=without_codings(head) if body.state is BodyState.DECODED else head,
+            response_head=without_codings(head) if undone and body.size else head,
             response_body=body,
             request_body=self._posted(),
             layer=Layer.CDP_DECODED,
@@ -120,7 +123,7 @@ class Draft:
         protocol = "h2" if self.response.get("protocol") == "h2" else "http/1.1"
         return Network(ip, port, protocol, version, cipher, chain, dns)
 
-    def _body(self, head: Head, text: bytes) -> Body:
+    def _body(self, head: Head, text: bytes, undone: str) -> Body:
         if text and not head.has_body(self.request["method"]):
             kept = self._spool.close() if self._spool else None  # a 304's is the cache's
             if kept is not None and kept.path:
@@ -130,10 +133,10 @@ class Draft:
         if self._spool is not None and self.size:
             if self.error or self.size < self.told:
                 self.why = self.why or ("" if self.error else "the browser handed only a part on")
-                return self._spool.close(BodyState.TRUNCATED, self.why or self._ended())
-            undone = [*head.encodings, *["chunked"] * head.chunked, *["the text's own encoding"] * self.text]
+                why = "; ".join(filter(None, (self.why or self._ended(), undone)))
+                return self._spool.close(BodyState.TRUNCATED, why)
             if undone:
-                return self._spool.close(BodyState.DECODED, f"the browser undid {', '.join(undone)}")
+                return self._spool.close(BodyState.DECODED, undone)
             return self._spool.close()
         if not text or due:
             self.why = self.why or ("" if self.error else "the browser handed no body on")

@@ -86,8 +86,10 @@ def arguments(tap: Sequence[str], port: int, settings: Settings) -> list[str]:
 def trust(home: Path, authorities: Path) -> None:
     """Make the PEM certificates in `authorities` trusted by a Chromium with that HOME, beside its own roots.
 
-    Raises UsageError when they cannot be read, hold no certificate, or certutil cannot take them.
+    Raises UsageError when they cannot be read, hold no certificate, or certutil is missing or cannot take them.
     """
+    if shutil.which("certutil") is None:
+        raise UsageError("certutil is not installed", next="apt-get install libnss3-tools")
     try:
         certificates = _PEM.findall(authorities.read_bytes())
     except OSError as error:
@@ -272,5 +274,4 @@ def _certutil(folder: Path, *options: str, stdin: bytes = b"") -> None:
 
 
 def _untrusted(detail: str) -> UsageError:
-    step = "correct AKASHI_EXTRA_CA (certutil is in apt-get install libnss3-tools)"
-    return UsageError(f"AKASHI_EXTRA_CA: {detail}", next=step)
+    return UsageError(f"AKASHI_EXTRA_CA: {detail}", next="correct AKASHI_EXTRA_CA")

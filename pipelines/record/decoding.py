@@ -7,6 +7,7 @@ Bounded memory whatever the input claims: output is handed on in pieces of at mo
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -17,6 +18,7 @@ from pipelines.record.heads import Head
 
 PIECE: Final = 1 << 20
 _LINE_MAX: Final = 1 << 16
+_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _GZIP: Final = zlib.MAX_WBITS | 16
 
 Step = Callable[[bytes], Iterable[bytes]]
@@ -55,10 +57,10 @@ class Dechunker:
                 self._expects(line)
 
     def _size_line(self, line: bytes) -> None:
-        try:
-            self._left = int(line.partition(b";")[0], 16)
-        except ValueError:
-            raise UndecodableError(f"chunk size {line[:20]!r}") from None
+        size = line.partition(b";")[0].strip()
+        if not _SIZE.fullmatch(size):
+            raise UndecodableError(f"chunk size {line[:20]!r}")
+        self._left = int(size, 16)
         self._expects = self._after_data if self._left else self._trailer
 
     def _after_data(self, line: bytes) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 Asked = tuple[str, str]
 """Method and URL as `crossing` gives it: what requests are counted by."""
@@ -97,6 +98,10 @@ class Exchange:
     """Its note in the spool (pipelines/record/spool.py), removed once all of the exchange is in the WARC."""
 
 
+_URL_MAX: Final = 2000
+"""Characters of a URL or a reason in the manifest's list of what is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """Something that happened but was not recorded, with its reason: listed in the manifest."""
@@ -107,4 +112,4 @@ class Missing:
 
     def as_json(self) -> dict[str, str]:
         """As it stands in the manifest's `completeness.missing`."""
-        return {"client": self.client, "url": self.url, "why": self.why}
+        return {"client": self.client, "url": self.url[:_URL_MAX], "why": self.why[:_URL_MAX]}

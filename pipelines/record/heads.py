@@ -12,7 +12,8 @@ from typing import Final
 END: Final = (b"\n\r\n", b"\n\n")
 """How a head ends: by an empty line, whose line feed may stand alone (RFC 9112 §2.2)."""
 _STATUS: Final = re.compile(r"HTTP/\d(?:\.\d)? ([1-9]\d\d)(?: |$)")
-_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_LENGTH: Final = re.compile(r"\d{1,18}", re.ASCII)
+_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Head:
     def length(self) -> int | None:
         """Content-Length in bytes, or None when it is not stated as one number."""
         stated = self.get("content-length")
-        return int(stated) if stated.isascii() and stated.isdigit() else None
+        return int(stated) if _LENGTH.fullmatch(stated) else None
 
     @property
     def range_start(self) -> int | None:

@@ -153,7 +153,7 @@ class Draft:
             request_head=self.request_head or bytes(self._outgoing),
             response_head=self.response_head or bytes(self._incoming),
             response_body=body,
-            request_body=self._request_body.close() if self._request_body else None,
+            request_body=self._sent_body(),
             layer=self.layer,
             network=self.network,
             error="" if self.whole else why,
@@ -162,6 +162,12 @@ class Draft:
             frames=self.frames.close(why) if self.frames else None,
             note=self._note,
         )
+
+    def _sent_body(self) -> Body | None:
+        spool, due = self._request_body, parse_head(self.request_head).length
+        if spool is None or due is None or spool.size >= due:
+            return spool.close() if spool else None
+        return spool.close(BodyState.TRUNCATED, f"disconnect: {spool.size} of {due} bytes were sent")
 
     def _write_note(self) -> None:
         if self._note is not None:
@@ -174,6 +180,7 @@ class Draft:
                 request_head=self.request_head,
                 response_head=self.response_head,
                 ip=self.network.ip,
+                layer=self.layer,
             )
 
     def _ends_with_its_connection(self) -> bool:

@@ -157,6 +157,7 @@ class Assembler(Gathered):
             draft = socket.drafts.get(stream)
             if draft is not None and outward:
                 draft.sent(data, event.moment)
+                self.sent += 0 if draft.hop.own else len(data)
             elif draft is not None:
                 draft.received(data, event.moment)
                 self.received += 0 if draft.hop.own else len(data)

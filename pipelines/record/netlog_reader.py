@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from pipelines.record.netlog import Constants
+from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
 
 _PIPE: Final = 1 << 20
 """Bytes that the FIFO holds, so that Chromium does not wait for us."""
+_END_SECONDS: Final = 60.0
+"""For what is left in the FIFO, once the browser is gone."""
 
 
 class NetLogReader:  # a PageTap
@@ -40,6 +42,8 @@ class NetLogReader:  # a PageTap
         """`Constants.client` of the browser that writes; empty while none does."""
         self.failure: Exception | None = None
         """What ended the recording early; the rest of the log is read and dropped."""
+        self._turn = threading.Lock()
+        """Held while the assembler is fed, or the recording ended from outside."""
         self._thread = threading.Thread(target=self._run, name="netlog", daemon=True)
         self._thread.start()
 
@@ -52,10 +56,14 @@ class NetLogReader:  # a PageTap
     def finish(self, why: str) -> None:
         """Read the log to its end, the browser being gone; what is open is cut short by `why`.
 
-        Raises what ended the recording early: ValueError for a log that is broken, else what `emit` raised.
+        Raises what ended the recording early: ValueError for a log that is broken or does not end (a process
+        that left the browser's group may hold it open), else what `emit` raised.
         """
         os.close(self._hold)
-        self._thread.join()
+        self._thread.join(_END_SECONDS)
+        with self._turn:
+            if self._thread.is_alive() and self.failure is None:
+                self.failure = NetLogError("the log did not end")
         if self.failure is None or isinstance(self.failure, ValueError | LookupError):
             self.assembler.close(why)  # after a broken log, too: what came before it was received
         if self.failure is not None:
@@ -81,5 +89,8 @@ class NetLogReader:  # a PageTap
             if not line.endswith(b"\n") or line.startswith((b'"polledData"', b"]")):
                 return  # the end, or a line that a killed browser left half-written
             event = constants.event(line)
-            if event is not None:
-                self.assembler.feed(event)
+            with self._turn:
+                if self.failure is not None:
+                    return
+                if event is not None:
+                    self.assembler.feed(event)

@@ -223,12 +223,11 @@ class Recording:
         return made[-1] if len({one.ip for one in made}) == 1 else None
 
     def _why_cut(self) -> str:
-        codes = {reason.code for reason in self.seen.reasons}
+        if self.seen.spent:
+            return f"length: the page {self.seen.spent}"
         if self._tunnel.valve.is_shut:
             return "length: what was allowed for the page's player was spent"
-        if "budget-spent" in codes:
-            return "length: the bytes allowed for the page were spent"
-        cut = "time: the time allowed" if "page-unsettled" in codes else "disconnect: the visit"
+        cut = "time: the time allowed" if self.seen.late else "disconnect: the visit"
         return f"{cut} was over"
 
     def _shortcomings(self, record: PageRecord, document: str) -> list[Reason]:

@@ -95,7 +95,7 @@ def gaps_of(
         elif asked > found:
             missing.setdefault(url, f"{method}: given up by the browser, nothing of it was recorded")
         elif not found:
-            missing[url] = "the page's service worker answered: nothing crossed the network"
+            missing.setdefault(url, "the page's service worker answered: nothing crossed the network")
     for url, why in dict.fromkeys(assembler.untold):
         missing[url] = f"{missing[url]}; {why}" if url in missing else why
     reasons = [

@@ -73,6 +73,10 @@ class Seen:
     text: str = ""
     agent: str = ""
     empty: bool = False
+    late: bool = False
+    """Whether the page did not load and settle in its time."""
+    spent: str = ""
+    """What the page used up, should that have ended it."""
     reasons: list[Reason] = field(default_factory=list)
     consent: list[dict[str, Any]] = field(default_factory=list)
     """Dialogs that asked for consent: {frame, rule, action, button, text, covers, why}."""
@@ -115,6 +119,7 @@ class Visit:
             if response is None and not self.seen.opened:
                 return
             settled = await self._try("load", self._settle(), deadline, _UNSETTLED)
+            self.seen.late = not settled
             if self._traffic.broken:
                 self._note(_UNSETTLED, "the document was cut short")
             await self._look("screenshot-viewport", self._screenshot("viewport"))
@@ -253,18 +258,19 @@ class Visit:
             if received != told:
                 told = received
                 self._say(self._step, received)
-            spent = self._spent()
-            if spent:
-                self._note("budget-spent", f"the page {spent}")
-            self._traffic.stopped = bool(spent) or self._tap.failure is not None
+            self.seen.spent = self._spent()
+            if self.seen.spent:
+                self._note("budget-spent", f"the page {self.seen.spent}")
+            self._traffic.stopped = bool(self.seen.spent) or self._tap.failure is not None
+        self._valve.shut()
         with suppress(PlaywrightError):
             await self._context.set_offline(True)
 
     def _spent(self) -> str:
         """What the page has used up, if anything."""
         assembler, allowed = self._tap.assembler, self._settings.page_max_bytes
-        if assembler.received > allowed:
-            return f"received more than {allowed} bytes"
+        if assembler.received + assembler.sent > allowed:
+            return f"received and sent more than {allowed} bytes"
         if assembler.requests > PAGE_REQUESTS:
             return f"made more than {PAGE_REQUESTS} requests"
         return f"opened more than {PAGE_WINDOWS} windows" if self._interruptions.opened > PAGE_WINDOWS else ""

@@ -154,7 +154,7 @@ class Recording:
                 request_body=Body(len(body), data=body) if body else None,
                 response_head=self._response_head,
                 response_body=self._body(method),
-                layer=Layer.H2_RENDERED if self.network.protocol == "h2" else Layer.H1_BYTES,
+                layer=self._layer,
                 network=self.network,
                 error=self._given_up or self._error or ("" if self._spool else _UNANSWERED),
                 note=self._note if self._request else None,
@@ -171,7 +171,7 @@ class Recording:
         line = bytes(self._request.partition(b"\r\n")[0]).decode("latin-1")
         method, _, rest = line.partition(" ")
         target = rest.rpartition(" ")[0]
-        return method, target if "://" in target.partition("?")[0] else self._origin + target
+        return method, self._origin + target if target.startswith(("/", "*")) else target
 
     def _find_head(self, data: memoryview) -> None:
         while match := _HEAD_END.search(self._early):
@@ -210,8 +210,13 @@ class Recording:
             request_head=self._sent()[0],
             response_head=self._response_head,
             ip=self.network.ip,
+            layer=self._layer,
         )
         return method
+
+    @property
+    def _layer(self) -> Layer:
+        return Layer.H2_RENDERED if self.network.protocol == "h2" else Layer.H1_BYTES
 
     def _body(self, method: str) -> Body:
         spool, length = self._spool, self._head.length

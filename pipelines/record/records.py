@@ -95,10 +95,10 @@ class RecordFile:
         return self._write(record, head, body, level, facts or {})
 
     def close(self) -> Digests:
-        """Make the file durable and give its digests. Raises OSError."""
-        digests = self._file.close()
+        """Make the file durable and give its digests, of the file as it lies there now. Raises OSError."""
+        self._file.close()
         self._index.close()
-        return digests or digest_file(self.path)
+        return digest_file(self.path)
 
     def _write(self, record: Any, head: bytes, body: Body, level: int, facts: Mapping[str, Any]) -> RecordRef:
         block, payload = _digests(head, body)
@@ -109,10 +109,11 @@ class RecordFile:
         try:
             with _open(body) as stream:
                 self._writer.write(record, head, stream, len(head) + body.size, level)
-        except OSError:
+            line = line_of(record, offset, self._file.offset - offset, head)
+        except BaseException:
             self._file.truncate(offset)
             raise
-        return self._enter({**line_of(record, offset, self._file.offset - offset, head), **facts})
+        return self._enter({**line, **facts})
 
     def _enter(self, line: Mapping[str, Any]) -> RecordRef:
         self._index.write(encode_line(line))

@@ -82,10 +82,13 @@ class WarcSink:
             remove_spooled(path)
         return request, response
 
-    def salvage(self, folder: Path) -> Iterator[Exchange]:
-        """Write what a killed process left in the spool `folder`; gives what was not in the WARC yet. Raises OSError."""
+    def salvage(self, folder: Path, client: str = "") -> Iterator[Exchange]:
+        """Write what a killed process left in the spool `folder`; gives what was not in the WARC yet.
+
+        It is of `client`, if that is known, whatever its notes say. Raises OSError.
+        """
         written = {record.id for record in self.records}
-        for exchange in salvage(folder) if folder.exists() else ():
+        for exchange in salvage(folder, client) if folder.exists() else ():
             if _id(exchange, "facts") not in written:
                 self.write_exchange(exchange)
                 yield exchange
@@ -106,7 +109,7 @@ class WarcSink:
             return self._file.write("resource", uri, content_type, b"", body, moment=moment, level=level)
 
     def close(self) -> Digests:
-        """Make the file durable (fsync) and give its digests, taken as it grew. Raises OSError."""
+        """Make the file durable (fsync) and give its digests, of the file as it lies there. Raises OSError."""
         with self._lock:
             return self._file.close()
 
@@ -131,8 +134,8 @@ class WarcSink:
     def _write_request(self, exchange: Exchange, response: RecordRef | None) -> RecordRef | None:
         if not exchange.request_head:
             return None
-        headers = [("WARC-Concurrent-To", response.id)] if response else []
         body = exchange.request_body or Body(0)
+        headers = [*([("WARC-Concurrent-To", response.id)] if response else []), *_truncated(body)]
         return self._write_message("request", exchange, exchange.request_head, body, headers)
 
     def _write_message(

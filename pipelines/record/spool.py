@@ -1,7 +1,7 @@
 """Where an exchange rests while it arrives: in named files, written through, that survive a kill.
 
     <folder>/<32 hex>.note     a JSON line each time that more is known of it, the last whole one counts:
-                               {client, url, method, started, request_head, response_head, ip}, heads in Latin-1
+                               {client, url, method, started, request_head, response_head, ip, layer}, heads in Latin-1
     <folder>/<32 hex>.head     what came of the answer's head so far
     <folder>/<32 hex>.body     the answer's payload so far, as received
     <folder>/<32 hex>.sent     the request's payload so far
@@ -17,25 +17,31 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
+import re
 import stat
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import urlsplit
 
 from pipelines.record.decoding import ContentDecoder, Dechunker, UndecodableError
-from pipelines.record.exchange import Body, BodyState, Exchange, Network
+from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.heads import Head, parse_head
 from pipelines.record.limits import CONTENT_BYTES
 
 _READ: Final = 1 << 18
 _NOTE_MAX: Final = 4 << 20
+_NOTE: Final = re.compile(r"[0-9a-f]{32}\.note")
 _KILLED: Final = "disconnect: the recording process was killed"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,7 @@ def write_note(
     request_head: bytes,
     response_head: bytes,
     ip: str,
+    layer: Layer,
 ) -> None:
     """Note at `path` what is known of an exchange under way, for `salvage`. Raises OSError."""
     facts = {
@@ -158,49 +165,63 @@ def write_note(
         "request_head": request_head.decode("latin-1"),
         "response_head": response_head.decode("latin-1"),
         "ip": ip,
+        "layer": layer,
     }
     append(path, json.dumps(facts).encode("ascii") + b"\n")
 
 
-def salvage(folder: Path) -> Iterator[Exchange]:
+def salvage(folder: Path, client: str = "") -> Iterator[Exchange]:
     """The exchanges that a process left in `folder` when it was killed, each cut short unless all of it is there.
 
-    What has no note that can be read is left where it is. Raises OSError.
+    They are of `client`, if that is known, whatever their notes say. What has no note that can be read,
+    or is no plain file, is left where it is. Raises OSError.
     """
-    for path in sorted(folder.glob("*.note")):
-        with open_spooled(path) as stream:
-            lines = stream.read(_NOTE_MAX).split(b"\n")[:-1]  # what follows the last line end is torn
+    for path in sorted(path for path in folder.glob("*.note") if _NOTE.fullmatch(path.name)):
         try:
-            note = json.loads(lines[-1])
-            method, head = note["method"], note["response_head"].encode("latin-1")
-            frames = _left(path.with_suffix(".frames"))  # of a WebSocket, which has no body
-            exchange = Exchange(
-                client=note["client"],
-                url=note["url"],
-                method=method,
-                started=datetime.fromisoformat(note["started"]),
-                request_head=note["request_head"].encode("latin-1"),
-                response_head=head,
-                response_body=_left(path.with_suffix(".body" if head else ".head")),
-                request_body=_left(path.with_suffix(".sent")),
-                frames=replace(frames, state=BodyState.TRUNCATED, why=_KILLED) if frames.size else None,
-                network=Network(ip=note["ip"]),
-                note=path,
-            )
-        except (ValueError, KeyError, TypeError, IndexError):
+            exchange = _noted(path, client)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
+            log.warning("%s stays where it is: %s", path, error)
             continue
-        body = exchange.response_body
+        body, head = exchange.response_body, exchange.response_head
+        decoded = exchange.layer is Layer.CDP_DECODED  # its framing says nothing of it
         if exchange.frames is not None:
             exchange = replace(exchange, error=_KILLED)
-        elif not (head and _is_whole(parse_head(head), method, body)):
+        elif decoded or not (head and _is_whole(parse_head(head), exchange.method, body)):
             body = replace(body, state=BodyState.TRUNCATED if body.size else BodyState.ABSENT, why=_KILLED)
             exchange = replace(exchange, response_body=body, error=_KILLED)
         yield exchange
 
 
+def _noted(path: Path, client: str) -> Exchange:
+    """The exchange of a note, as far as it came. A child may have written it: raises what `salvage` catches."""
+    with open_spooled(path) as stream:
+        lines = stream.read(_NOTE_MAX).split(b"\n")[:-1]  # what follows the last line end is torn
+    note = json.loads(lines[-1])
+    url, facts = note["url"], note.values()
+    "".join(facts).encode("utf-8")  # text, and such as UTF-8 can hold
+    urlsplit(url)
+    head = note["response_head"].encode("latin-1")
+    frames = _left(path.with_suffix(".frames"))  # of a WebSocket, which has no body
+    return Exchange(
+        client=client or note["client"],
+        url=url,
+        method=note["method"],
+        started=datetime.fromisoformat(note["started"]).astimezone(UTC),
+        request_head=note["request_head"].encode("latin-1"),
+        response_head=head,
+        response_body=_left(path.with_suffix(".body" if head else ".head")),
+        request_body=_left(path.with_suffix(".sent")),
+        layer=Layer(note["layer"]),
+        frames=replace(frames, state=BodyState.TRUNCATED, why=_KILLED) if frames.size else None,
+        network=Network(ip=note["ip"]),
+        note=path,
+    )
+
+
 def _left(path: Path) -> Body:
     try:
-        return Body(path.stat(follow_symlinks=False).st_size, path=path)
+        with open_spooled(path) as stream:
+            return Body(os.fstat(stream.fileno()).st_size, path=path)
     except FileNotFoundError:
         return Body(0, data=b"")
 
@@ -222,11 +243,28 @@ def _is_whole(head: Head, method: str, body: Body) -> bool:
 def open_spooled(path: Path) -> BinaryIO:
     """Open a file that a child may have written: never through a link, and only a plain file. Raises OSError."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    stream = os.fdopen(os.open(path, flags), "rb", buffering=0)
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
+    file = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
         raise OSError(errno.EINVAL, "not a plain file", str(path))
-    return stream
+    return os.fdopen(file, "rb", buffering=0)
+
+
+@contextmanager
+def open_folder(path: Path | str, inside: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder, `inside` that of another, which a child may have replaced by a link. Raises OSError then."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=inside)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def check_folders(workdir: Path) -> None:
+    """Raises OSError when the folder of a child that is dead, or what it made in it, is a link or a file by now."""
+    for folder in (workdir, workdir / "files", workdir / "spool"):
+        with suppress(FileNotFoundError), open_folder(folder):
+            pass
 
 
 def remove_spooled(path: Path) -> None:

@@ -21,6 +21,8 @@ class Gathered:
     def __init__(self) -> None:
         self.received = 0
         """Bytes that the page received."""
+        self.sent = 0
+        """Bytes of requests and frames that it sent."""
         self.awaited = 0
         """Of these, all but media and event streams: while it grows, a page is not quiet."""
         self.requests = 0

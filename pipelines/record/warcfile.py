@@ -20,8 +20,6 @@ from typing import Any, BinaryIO, Final
 
 from warcio.warcwriter import WARCWriter
 
-from evidence.digests import Digester, Digests
-
 _BLOCK: Final = 65535
 _READ: Final = 4 * _BLOCK
 """Bytes moved at a time: whole stored blocks, small enough to stay in the processor's cache."""
@@ -33,13 +31,12 @@ TEXT: Final = 6
 
 
 class WarcFile:
-    """A WARC being written: knows its offset and, where asked, its digests without a second reading."""
+    """A WARC being written: knows its offset."""
 
     def __init__(self, path: Path) -> None:
-        """Create `path`, or go on behind what it holds: then no digests are taken. Raises OSError."""
+        """Create `path`, or go on behind what it holds. Raises OSError."""
         self._raw = path.open("ab", buffering=0)
         self.offset = self._raw.tell()
-        self._digester = None if self.offset else Digester()
 
     def write(self, *parts: bytes | memoryview) -> None:
         """Append all of the bytes, uncopied (writev). Raises OSError, e.g. when the disk is full."""
@@ -50,22 +47,17 @@ class WarcFile:
                 written -= len(left.pop(0))
             if left:
                 left[0] = left[0][written:]
-        for part in parts:
-            if self._digester is not None:
-                self._digester.update(part)
-            self.offset += len(part)
+        self.offset += sum(map(len, parts))
 
     def truncate(self, offset: int) -> None:
-        """Drop what a failed record left behind `offset`. The digests then need a second reading."""
+        """Drop what a failed record left behind `offset`."""
         self._raw.truncate(offset)
-        self._digester = None
         self.offset = offset
 
-    def close(self) -> Digests | None:
-        """Close after fsync; gives the digests if they were taken throughout. Raises OSError."""
+    def close(self) -> None:
+        """Close after fsync. Raises OSError."""
         os.fsync(self._raw.fileno())
         self._raw.close()
-        return self._digester.result() if self._digester else None
 
 
 class GzipMember:

@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -33,7 +34,8 @@ from pipelines.record.index import read_index
 from pipelines.record.limits import VIDEO_MEMORY
 from pipelines.record.media import Tied, fill, media_type, tie
 from pipelines.record.sink import WarcSink
-from pipelines.record.ytdlp_wire import CLIENT, Job, decode_exchange
+from pipelines.record.spool import check_folders, open_folder
+from pipelines.record.ytdlp_wire import CLIENT, Job, count, decode_exchange
 from storage.settings import Settings
 
 _FILE_SLACK: Final = 64 << 20
@@ -44,6 +46,9 @@ _AT_ONCE: Final = 4
 """Segments of a video that are fetched at a time; a browser would take six."""
 _FILE: Final = re.compile(r"[0-9]+-[0-9A-Za-z_]+\.[0-9A-Za-z_]+")
 _RESOURCE: Final = re.compile(r"(?:info(?:-[0-9]+)?|yt-dlp-options)\.json|yt-dlp\.log")
+
+_NONSENSE: Final = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+"""What an event raises that is not of the form."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what, bytes so far, bytes in all or 0)."""
@@ -91,9 +96,10 @@ async def record_video(
 ) -> VideoRecord:
     """Download the original formats of the video at `url`, else at the first hint that leads to one.
 
-    `workdir` must be empty or not there; files stay in it. Never raises for what a site does: that is
+    What lay in `workdir` goes; files stay in it. Never raises for what a site does: that is
     in `reasons`. Raises OSError when the WARC cannot be written, UsageError when children cannot run.
     """
+    shutil.rmtree(workdir, ignore_errors=True)  # an earlier child may have laid links in it
     make_workdir(workdir)
     job = Job(
         url=url,
@@ -151,8 +157,9 @@ def _authorities(workdir: Path) -> str:
     if not extra:
         return ""
     path = workdir / "authorities.pem"
-    path.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + Path(extra).read_bytes())
-    path.chmod(0o644)
+    with path.open("xb") as stream:
+        stream.write(Path(certifi.where()).read_bytes() + b"\n" + Path(extra).read_bytes())
+        os.fchmod(stream.fileno(), 0o644)
     return str(path)
 
 
@@ -179,7 +186,7 @@ class _Inbox:
             return
         try:
             self._take(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except _NONSENSE as error:
             self._broken = True
             why = f"the downloader spoke nonsense: {type(error).__name__} {error}"
             self._video.reasons.append(Reason("video-failed", why))
@@ -190,28 +197,37 @@ class _Inbox:
                 self._on_progress(event["text"], event["done"], event["total"])
             case "exchange":
                 exchange = decode_exchange(event["exchange"], self._workdir / "spool")
-                keep = event["keep"]
-                self._written.append(self._writer.submit(self._write, event["number"], exchange, keep=keep))
+                number, keep = count(event["number"]), event["keep"]
+                self._written.append(self._writer.submit(self._write, number, exchange, keep=keep))
             case "resource":
                 name, data = _known(_RESOURCE, event["name"]), event["text"].encode("utf-8", "replace")
                 self._written.append(self._writer.submit(self._keep, name, data))
             case "file":
                 _known(_FILE, event["name"])
-                self._files.append(event)
+                first, end = map(count, event["exchanges"])
+                texts = {key: str(event[key]) for key in ("what", "format_id", "how")}
+                self._files.append({**event, **texts, "exchanges": (first, end)})
             case "missing":
-                self._video.missing.append(Missing(event["url"], event["why"], CLIENT))
+                self._video.missing.append(Missing(str(event["url"]), str(event["why"]), CLIENT))
             case "reason":
-                self._video.reasons.append(Reason(event["code"], event["detail"]))
+                self._video.reasons.append(Reason(event["code"], str(event["detail"])))
             case "end":
-                self._video.info, self._video.ytdlp = event["info"], event["ytdlp"]
+                self._video.info, self._video.ytdlp = {**event["info"]}, {**event["ytdlp"]}
                 self.ended = True
 
     def finish(self) -> VideoRecord:
         """Wait for the sink, then settle leftovers and files. Raises OSError."""
         self._writer.shutdown()
+        try:
+            check_folders(self._workdir)
+        except OSError as error:
+            self._video.reasons.append(
+                Reason("video-failed", f"the downloader took its folder away: {error}")
+            )
+            return self._video
         for written in self._written:
             written.result()
-        for exchange in self._sink.salvage(self._workdir / "spool"):
+        for exchange in self._sink.salvage(self._workdir / "spool", CLIENT):
             if exchange.error:
                 self._video.reasons.append(Reason("video-cut", f"{exchange.url}: {exchange.error}"))
         lines = {line["id"]: line for line in read_index(self._sink.path)} if self._files else {}
@@ -219,7 +235,7 @@ class _Inbox:
             path, tied = self._tie(event, lines)
             if event["what"] != "video":
                 self._extra(event, path, tied, lines)
-            elif event["hollow"] and not tied.records:
+            elif event.get("hollow") and not tied.records:
                 why = f"{path.name} is not the bytes of recorded answers, and was not kept itself"
                 self._video.reasons.append(Reason("video-not-recorded", why))
             else:
@@ -230,8 +246,13 @@ class _Inbox:
 
     def _write(self, number: int, exchange: Exchange, *, keep: bool) -> None:
         body, kept = exchange.response_body.path, self._workdir / "files" / f"{number}.body"
-        if keep and body is not None:
-            os.link(body, kept, follow_symlinks=False)
+        with (  # the child lives, and may lay links
+            open_folder(self._workdir) as own,
+            open_folder("spool", own) as spool,
+            open_folder("files", own) as files,
+        ):
+            if keep and body is not None:
+                os.link(body.name, kept.name, src_dir_fd=spool, dst_dir_fd=files, follow_symlinks=False)
         _, response = self._sink.write_exchange(exchange)
         if response is not None:
             self._responses[number] = response.id
@@ -246,7 +267,7 @@ class _Inbox:
         path = self._workdir / "files" / event["name"]
         first, end = event["exchanges"]
         answers = [lines[one] for number, one in self._responses.items() if first <= number < end]
-        if event["hollow"]:
+        if event.get("hollow"):
             return path, fill(path, self._sink.path, answers, self._bodies)
         return path, tie(path, self._sink.path, answers)
 

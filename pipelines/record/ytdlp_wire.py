@@ -7,8 +7,8 @@
      "response_body":{"size":5,"data":"aGVsbG8=","path":null,"state":"as-received","block_sha256":"…",…}}}
 
 The names are those of pipelines/record/exchange.py and of `SpooledBody`. The child is where fetched bytes
-are parsed, so the parent believes names no further than it must: a spool file is a plain file of that
-form in the child's spool folder.
+are parsed, so the parent believes it no further than it must: a spool file is a plain file of that form
+in the child's spool folder, a digest is one, a size is a number, and text is such as UTF-8 can hold.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import base64
 import json
 import re
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.spool import SpooledBody
 
 CLIENT: Final = "yt-dlp"
 _NAME: Final = re.compile(r"[0-9a-f]{32}\.(?:body|note)")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,20 @@ def encode(event: dict[str, Any]) -> str:
 
 
 def decode_exchange(facts: dict[str, Any], spool: Path) -> Exchange:
-    """The exchange that an event tells of; its spooled body lies in `spool`. Raises ValueError, KeyError, TypeError."""
+    """The exchange that an event tells of; its spooled body lies in `spool`.
+
+    Raises ValueError, KeyError, TypeError, OverflowError.
+    """
     network = facts["network"]
+    texts = [network[name] for name in ("ip", "protocol", "tls", "cipher")]
+    "".join([facts["url"], facts["method"], facts["error"], *texts, *network["dns"]]).encode("utf-8")
+    urlsplit(facts["url"])
+    if facts["frames"] is not None:
+        raise ValueError("no WebSocket is spoken here")
     chain = tuple(map(base64.b64decode, network["chain"]))
     known = {
         "client": CLIENT,
-        "started": datetime.fromisoformat(facts["started"]),
+        "started": datetime.fromisoformat(facts["started"]).astimezone(UTC),
         "request_head": base64.b64decode(facts["request_head"]),
         "interim": tuple(map(base64.b64decode, facts["interim"])),
         "trailers": base64.b64decode(facts["trailers"]),
@@ -83,13 +93,28 @@ def decode_exchange(facts: dict[str, Any], spool: Path) -> Exchange:
 def _body(facts: dict[str, Any], spool: Path) -> Body:
     data = facts["data"]
     known = {
+        "size": count(facts["size"]),
         "path": _path(facts["path"], spool),
         "data": None if data is None else base64.b64decode(data),
         "state": BodyState(facts["state"]),
+        "why": str(facts["why"]),
     }
     if "head" not in facts:
         return Body(**{**facts, **known})
-    return SpooledBody(**{**facts, **known, "head": base64.b64decode(facts["head"])})
+    digests = [facts["block_sha256"], facts["payload_sha256"], facts["content_sha256"] or "0" * 64]
+    if not all(map(_DIGEST.fullmatch, digests)):
+        raise ValueError(f"{digests!r} are no digests")
+    content_size = count(facts["content_size"])
+    return SpooledBody(
+        **{**facts, **known, "head": base64.b64decode(facts["head"]), "content_size": content_size}
+    )
+
+
+def count(value: object) -> int:
+    """The value, if it is a whole number from 0. Raises ValueError."""
+    if type(value) is not int or value < 0:  # True is an int as well
+        raise ValueError(f"{value!r} is no number of things")
+    return value
 
 
 def _path(name: str | None, spool: Path) -> Path | None:

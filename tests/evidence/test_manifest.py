@@ -99,6 +99,16 @@ def test_a_refusal_names_the_field_down_to_the_list_item() -> None:
     assert caught.value.field == "steps[1].started"
 
 
+def test_a_manifest_that_could_not_be_read_again_is_not_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = sealed_facts()
+    monkeypatch.setattr("evidence.manifest.MAX_MANIFEST", len(seal(facts)) + 4096)
+    seal(facts)
+    facts["request"]["note"] += "x"
+    with pytest.raises(ManifestError) as caught:
+        seal(facts)
+    assert caught.value.rule == "manifest-size"
+
+
 def test_what_is_resealed_must_be_sealed_and_agree() -> None:
     warc = json.loads(FINAL)["warc"]
     with pytest.raises(ManifestError):

@@ -32,6 +32,18 @@ def test_state_survives_and_a_living_attempt_is_left_alone(tmp_path):
     assert not capture.folder.exists()
 
 
+def test_half_a_surrogate_pair_in_what_a_page_says_is_kept_as_well(tmp_path):
+    capture = begun(tmp_path)
+    capture.note(Reason("no-video", "\ud83d"))
+    with capture.step("page") as conclude:
+        conclude("done", "title \udc00")
+    capture.release()
+    again = Capture.reopen(capture.folder)
+    assert again is not None
+    assert (again.reasons, again.steps) == (capture.reasons, capture.steps)
+    again.discard()
+
+
 def test_a_folder_killed_before_its_first_state_promised_nothing_and_goes(tmp_path):
     folder = tmp_path / "01KAR5Q8Z41X7JQ9D2N6V0H3GT"
     folder.mkdir()

@@ -57,7 +57,7 @@
         return found;
       }
       found.action = action;
-      found.button = label(button) || button.id;
+      found.button = (label(button) || button.id).slice(0, 200);
       if (act) button.click();
       return found;
     }

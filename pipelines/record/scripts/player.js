@@ -18,7 +18,7 @@ async (milliseconds, buttons, label) => {
     const button = deep(buttons).find(e => e.checkVisibility() && area(e) >= 400) ||
       deep('button,[role=button]').find(e => e.checkVisibility() && area(e) >= 400 && named(e));
     if (!button) return video ? {started: false, pressed, why: 'it has no source'} : null;
-    pressed = button.getAttribute('aria-label') || button.className || button.innerText;
+    pressed = `${button.getAttribute('aria-label') || button.className || button.innerText}`.slice(0, 200);
     button.click();
     const late = Math.min(end, performance.now() + 1500);
     while (!stopped && performance.now() < late && !((video = largest()) && sourced(video))) await pause(50);

@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evidence.errors import RefusedError, UsageError
-from pipelines.record import canary
+from pipelines.capture import Capture
+from pipelines.record import canary, chromium
 from pipelines.record.canary_site import NAME, CanarySite
 from pipelines.record.netlog_draft import Draft
 from pipelines.record.netlog_exchanges import Assembler
@@ -127,6 +130,68 @@ def test_where_the_exact_recorder_is_demanded_a_difference_refuses_in_one_line(h
     assert 'page_recorder = "cdp"' in refused.value.next
     assert "\n" not in refused.value.detail
     assert refused.value.exit_code == 2
+
+
+def a_browser_that_does_not_start(home: Home) -> str:
+    script = home.root / "chromium"
+    script.write_text("#!/bin/sh\nexit 3\n", "utf-8")
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_a_browser_that_did_not_start_this_time_makes_nothing_exact_and_is_not_remembered(home):
+    recorder = chosen(home, browser=a_browser_that_does_not_start(home))
+    assert recorder.name == "cdp"
+    assert recorder.why.startswith("the canary could not be recorded: Chromium did not start")
+    assert "\n" not in recorder.why
+    assert not (home.root / "canary.json").exists()
+
+
+def test_a_driver_that_died_makes_nothing_exact(home, monkeypatch):
+    async def died(_: chromium._Launcher) -> None:
+        raise Exception("Connection closed")  # noqa: TRY002  # as Playwright does
+
+    monkeypatch.setattr(chromium._Launcher, "launch", died)
+    assert "driver died" in chosen(home).why
+
+
+@pytest.mark.parametrize("settings", [{"page_recorder": "netlog"}, {"store_profile": "legal"}])
+def test_where_the_exact_recorder_is_demanded_one_that_could_not_be_tried_is_refused(home, settings):
+    with pytest.raises(UsageError, match=r"cannot be trusted here: .*Chromium did not start"):
+        chosen(home, browser=a_browser_that_does_not_start(home), **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"page_recorder": "netlog"}, {"store_profile": "legal"}])
+def test_where_there_is_no_browser_the_capture_itself_says_so(home, settings):
+    assert chosen(home, browser="no-such-browser", **settings) == Recorder("netlog")
+
+
+def test_without_certutil_the_refusal_names_it_and_what_to_install(home, monkeypatch):
+    found = chromium.shutil.which
+    monkeypatch.setattr(chromium.shutil, "which", lambda name: None if name == "certutil" else found(name))
+    with pytest.raises(UsageError, match=r"^certutil is not installed$") as refused:
+        chosen(home)
+    assert refused.value.next == "apt-get install libnss3-tools"
+
+
+def test_what_starts_beside_a_canary_leaves_its_folder_alone_and_takes_a_dead_ones(home, monkeypatch):
+    seen: list[Path] = []
+    record = canary._record
+
+    def beside(*about: Any) -> Coroutine[Any, Any, Any]:
+        (folder,) = home.spool.iterdir()
+        assert Capture.reopen(folder) is None
+        seen.extend(home.spool.glob("canary-*/root.pem"))
+        return record(*about)
+
+    monkeypatch.setattr(canary, "_record", beside)
+    assert chosen(home) == Recorder("netlog")
+    assert len(seen) == 1
+    assert list(home.spool.iterdir()) == []
+    dead = home.spool / "canary-dead"
+    dead.mkdir()
+    assert Capture.reopen(dead) is None
+    assert not dead.exists()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,8 @@ from warcio.checker import Checker
 
 from evidence.reasons import Reason
 from evidence.warc_check import read_warc
+from pipelines.record import cdp
+from pipelines.record.cdp import CdpTap
 from pipelines.record.cdp_exchanges import BODY_MAX, CdpAssembler
 from pipelines.record.cdp_heads import request_head, response_head, without_codings
 from pipelines.record.exchange import BodyState, Exchange
@@ -108,6 +111,14 @@ def test_what_the_fallback_loses_although_the_browser_reported_it_is_a_gap(site,
     assert style in {one.url for one in record.missing}
 
 
+def test_an_upload_larger_than_the_browser_is_asked_to_repeat_is_named_as_missing(site, folder, monkeypatch):
+    assert cdp._POST_MAX == 256 << 10
+    monkeypatch.setattr(cdp, "_POST_MAX", 99_999)  # the page sends 100,000 bytes
+    record = page_of(site.url("/bounds/page"), folder, CDP, page_timeout=1)
+    large = [one.why for one in record.missing if one.url == site.url("/bounds/echo")]
+    assert large == ["the browser told no bytes of a file or a large body that was sent"]
+
+
 # The assembler alone: events in any order ------------------------------------------------------
 
 URL = "https://a.test/x"
@@ -199,6 +210,70 @@ def test_what_was_under_way_at_the_end_is_cut_short_and_handed_on(told):
     assert exchange.response_body.path.read_bytes() == b"abcd"
     assert exchange.response_body.state is BodyState.TRUNCATED
     assert exchange.response_body.why == "time: the time allowed was over"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "undone"),
+    [("Content-Encoding", "gzip", "gzip"), ("Transfer-Encoding", "chunked", "chunked")],
+)
+def test_a_body_cut_short_whose_coding_was_undone_says_both_and_its_head_no_longer_names_it(
+    told, field, value, undone
+):
+    told.begun().sent().answered().received(**{field: value})
+    told.asked[0][1]({"result": {"bufferedData": "YWI="}})
+    told.assembler.close("time: the time allowed was over")
+    (exchange,) = told.exchanges
+    assert exchange.response_body.state is BodyState.TRUNCATED
+    assert exchange.response_body.why == f"time: the time allowed was over; the browser undid {undone}"
+    assert exchange.response_head == f"HTTP/1.1 200 \r\nX-Orig-{field}: {value}\r\n\r\n".encode()
+
+
+def test_a_body_cut_short_as_it_came_keeps_its_head(told):
+    told.begun().sent().answered().received(**{"Content-Length": "9"})
+    told.asked[0][1]({"result": {"bufferedData": "YWI="}})
+    told.assembler.close("time: the time allowed was over")
+    (exchange,) = told.exchanges
+    assert exchange.response_body.state is BodyState.TRUNCATED
+    assert exchange.response_head == b"HTTP/1.1 200 \r\nContent-Length: 9\r\n\r\n"
+
+
+def a_tap_with_one_open(told: Told) -> CdpTap:
+    told.begun().sent().answered().received()
+    return CdpTap(told.assembler)
+
+
+@pytest.mark.parametrize("failure", [None, ValueError("not as it was"), KeyError("requestId")])
+def test_what_came_before_the_devtools_broke_is_handed_on_and_the_failure_told(told, failure):
+    tap = a_tap_with_one_open(told)
+    tap.failure = failure
+    if failure is None:
+        tap.finish("disconnect: the visit was over")
+    else:
+        with pytest.raises(type(failure)):
+            tap.finish("disconnect: the visit was over")
+    assert [one.error for one in told.exchanges] == ["disconnect: the visit was over"]
+
+
+def test_a_disk_that_failed_is_not_written_to_again(told):
+    tap = a_tap_with_one_open(told)
+    tap.failure = OSError("no space left")
+    with pytest.raises(OSError, match="no space"):
+        tap.finish("disconnect: the visit was over")
+    assert told.exchanges == []
+
+
+def test_nothing_is_closed_under_the_hands_of_a_thread_that_still_works(told, monkeypatch):
+    monkeypatch.setattr(cdp, "_SETTLE_SECONDS", 0.1)
+    tap, stop = a_tap_with_one_open(told), threading.Event()
+    tap._thread = threading.Thread(target=stop.wait)
+    tap._thread.start()
+    try:
+        with pytest.raises(ValueError, match="did not end"):
+            tap.finish("disconnect: the visit was over")
+    finally:
+        stop.set()
+        tap._thread.join()
+    assert told.exchanges == []
 
 
 def test_a_request_that_failed_unsent_is_no_exchange(told):

@@ -65,6 +65,10 @@ def test_a_bomb_comes_out_in_bounded_pieces(pack: object) -> None:
     [
         (["Transfer-Encoding: chunked"], b"zz\r\nhello"),
         (["Transfer-Encoding: chunked"], b"1\r\nab\r\n"),
+        (["Transfer-Encoding: chunked"], b"-5\r\nabcdefgh"),
+        (["Transfer-Encoding: chunked"], b"+5\r\nabcdefgh"),
+        (["Transfer-Encoding: chunked"], b"1_0\r\nabcdefgh"),
+        (["Transfer-Encoding: chunked"], b"f" * 5000 + b"\r\nabc"),
         (["Content-Encoding: gzip"], b"no gzip at all"),
         (["Content-Encoding: br"], b"\xff" * 40),
     ],
@@ -73,6 +77,13 @@ def test_what_breaks_its_coding_is_said_to(fields: list[str], wire: bytes) -> No
     decoder = ContentDecoder(parse_head(head(*fields)))
     with pytest.raises(UndecodableError):
         list(decoder.feed(wire))
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "\u0661", "1_0", "+7"])
+def test_a_number_that_no_length_can_be_is_none(number: str) -> None:
+    fields = (f"Content-Length: {number}", f"Content-Range: bytes {number}-{number}/{number}")
+    parsed = parse_head("\r\n".join(["HTTP/1.1 206 OK", *fields, "", ""]).encode("utf-8"))
+    assert (parsed.length, parsed.range_start, parsed.is_part) == (None, None, True)
 
 
 def test_an_unknown_coding_is_refused() -> None:

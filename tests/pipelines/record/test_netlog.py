@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 from pipelines.guard import Connection
+from pipelines.record import netlog_reader
 from pipelines.record.exchange import Body, BodyState, Exchange, Layer, crossing
 from pipelines.record.netlog import Constants, NetLogError
 from pipelines.record.netlog_exchanges import Assembler
@@ -68,7 +69,12 @@ class Log:
         self.sends(source, data, name)
 
     def begins(
-        self, request: int, url: str = "https://a.test/x", method: str = "GET", **more: object
+        self,
+        request: int,
+        url: str = "https://a.test/x",
+        method: str = "GET",
+        fields: str = "",
+        **more: object,
     ) -> None:
         """A request bound to job `request`+1 on socket 7, which is opened with the first."""
         if 7 not in self.assembler._sockets:
@@ -83,7 +89,7 @@ class Log:
         )
         self.say("SOCKET_POOL_BOUND_TO_SOCKET", request + 1, source_dependency={"id": 7, "type": 10})
         self.say("HTTP_TRANSACTION_SEND_REQUEST_HEADERS", request, headers=[], line="")
-        self.sends(7, f"{method} /x HTTP/1.1\r\nHost: a.test\r\n\r\n".encode())
+        self.sends(7, f"{method} /x HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n".encode())
 
     def connects(self) -> None:
         self.say("TCP_CONNECT", 7, 2, local_address="127.0.0.1:50000", remote_address="127.0.0.1:1080")
@@ -117,6 +123,18 @@ def bytes_of(body: Body | None) -> bytes:
 
 def body(exchange: Exchange) -> bytes:
     return bytes_of(exchange.response_body)
+
+
+def test_an_upload_that_was_cut_says_so_and_counts_against_the_page(log):
+    log.begins(20, method="POST", fields="Content-Length: 9\r\n")
+    log.sends(7, b"half")
+    log.gets(7, b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    log.ends(20)
+    (exchange,) = log.exchanges
+    assert exchange.request_body is not None
+    assert exchange.request_body.state is BodyState.TRUNCATED
+    assert exchange.request_body.why == "disconnect: 4 of 9 bytes were sent"
+    assert log.assembler.sent > 4
 
 
 # Real logs ------------------------------------------------------------------------------------
@@ -504,3 +522,22 @@ def test_a_broken_log_ends_the_recording_and_not_the_browser(tmp_path):
         fifo.write(os.urandom(1 << 20) * 3)  # more than the FIFO holds: the writer must not block for ever
     with pytest.raises(NetLogError, match="rubbish"):
         reader.finish("over")
+
+
+def test_a_log_that_somebody_holds_open_ends_the_recording_with_what_came_until_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(netlog_reader, "_END_SECONDS", 0.3)
+    found: list[Exchange] = []
+    reader = reader_of(tmp_path, found)
+    lines = (HERE / "netlog_h1.json").read_bytes().splitlines(keepends=True)
+    with (tmp_path / "fifo").open("wb", buffering=0) as fifo:
+        fifo.write(b"".join(lines[:-6]))
+        with pytest.raises(NetLogError, match="did not end"):
+            reader.finish("disconnect: the visit was over")
+        told = len(found)
+        assert told > 5
+        fifo.write(b"".join(lines[2:-6]))  # the assembler is closed: nothing reaches it any more
+    reader._thread.join(10)
+    assert not reader._thread.is_alive()
+    assert len(found) == told
+    with pytest.raises(NetLogError, match="did not end"):
+        raise reader.failure or AssertionError

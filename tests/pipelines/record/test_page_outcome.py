@@ -117,6 +117,15 @@ def test_what_the_log_itself_shows_to_lack_is_a_reason_even_if_nobody_reported_i
     assert [one.code for one in reasons] == ["exchange-missing"]
 
 
+def test_what_was_lost_stays_a_gap_although_a_service_worker_answered_the_same_url():
+    lost = "https://a.test/both"
+    missing, reasons = gaps_of(
+        an_assembler(lost=[("GET", lost)]), seen(PAGE, by_worker=(lost,)), recorded(PAGE), NOTHING
+    )
+    assert [one.why for one in missing] == ["GET: answered, and the recording does not have it"]
+    assert [one.code for one in reasons] == ["exchange-missing"]
+
+
 def test_what_a_service_worker_answered_or_the_browser_gave_up_is_listed_and_no_gap():
     reported = seen(PAGE, asked=("https://a.test/given-up",), by_worker=("https://a.test/made-up",))
     missing, reasons = gaps_of(an_assembler(), reported, recorded(PAGE), NOTHING)

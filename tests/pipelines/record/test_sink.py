@@ -21,7 +21,7 @@ from warcio.checker import Checker
 
 from evidence.digests import digest_file
 from evidence.warc_check import read_warc
-from pipelines.record.exchange import Body, BodyState, Exchange, Network
+from pipelines.record.exchange import Body, BodyState, Exchange, Layer, Network
 from pipelines.record.index import index_path, read_index
 from pipelines.record.sink import WarcSink
 from pipelines.record.spool import write_note
@@ -345,11 +345,30 @@ def test_a_body_that_shrank_behind_our_back_is_no_record(tmp_path: Path) -> None
     assert_accepted(sink.path)
 
 
+def test_a_record_that_cannot_be_filed_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = open_sink(tmp_path)
+    sink.write_exchange(exchange())
+    before = sink.path.read_bytes()
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no line for this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.record.records.line_of", broken)
+        with pytest.raises(ValueError, match="no line"):
+            sink.write_exchange(exchange())
+    assert sink.path.read_bytes() == before
+    sink.close()
+    assert_accepted(sink.path)
+
+
 def left(folder: Path, name: str) -> Path:
     """What a kill leaves of an exchange; its note."""
     note = folder / f"{name * 32}.note"
     facts = {"client": "chromium", "url": f"https://a.test/{name}", "method": "GET", "started": NOW, "ip": ""}
-    write_note(note, **facts, request_head=GET, response_head=OK)
+    write_note(note, **facts, request_head=GET, response_head=OK, layer=Layer.H1_BYTES)
     note.with_suffix(".body").write_bytes(b"as far as it came")
     return note
 

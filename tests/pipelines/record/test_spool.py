@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.record.exchange import BodyState
+from pipelines.record.exchange import BodyState, Layer
 from pipelines.record.spool import (
     BodySpool,
     SpooledBody,
@@ -107,7 +108,7 @@ REQUEST = b"POST /v?id=7 HTTP/1.1\r\nHost: a.test\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def noted(folder: Path, *heads: bytes) -> Path:
+def noted(folder: Path, *heads: bytes, layer: Layer = Layer.H1_BYTES) -> Path:
     """The note of an exchange, written once for each state of its answer's head."""
     for head in heads:
         write_note(
@@ -119,6 +120,7 @@ def noted(folder: Path, *heads: bytes) -> Path:
             request_head=REQUEST,
             response_head=head,
             ip="192.0.2.7",
+            layer=layer,
         )
     return folder / f"{NAME}.note"
 
@@ -196,10 +198,11 @@ def test_a_decompression_bomb_is_kept_as_it_came_and_its_content_not_digested(
 
 
 def test_the_frames_of_a_websocket_are_salvaged_as_what_they_are(tmp_path: Path) -> None:
-    note = tmp_path / "0.note"
+    note = tmp_path / f"{NAME}.note"
     write_note(
         note, client="chromium", url="https://a.test/socket", method="GET", started=datetime.now(UTC),
         request_head=b"GET /socket HTTP/1.1\r\n\r\n", response_head=b"HTTP/1.1 101 \r\n\r\n", ip="",
+        layer=Layer.H1_BYTES,
     )  # fmt: skip
     spool = BodySpool(note.with_suffix(".frames"), b"")
     spool.write(bytes(70_000))
@@ -218,3 +221,68 @@ def test_a_spool_is_never_read_through_a_link_or_from_a_pipe(tmp_path: Path) -> 
     for name in ("link", "pipe"):
         with pytest.raises(OSError, match=r"link|plain|symbolic"):
             open_spooled(tmp_path / name)
+
+
+@pytest.mark.parametrize("layer", list(Layer))
+def test_what_is_salvaged_says_at_which_layer_it_was_seen(tmp_path: Path, layer: Layer) -> None:
+    note = noted(tmp_path, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", layer=layer)
+    note.with_suffix(".body").write_bytes(b"Wiki")
+    (exchange,) = salvage(tmp_path)
+    decoded = (
+        layer is Layer.CDP_DECODED
+    )  # its framing was undone before it came: nothing says that it is whole
+    assert exchange.layer is layer
+    assert exchange.response_body.state is (BodyState.TRUNCATED if decoded else BodyState.AS_RECEIVED)
+
+
+def test_whose_folder_it_is_decides_which_client_an_exchange_is_of(tmp_path: Path) -> None:
+    note = noted(tmp_path, b"")
+    note.write_bytes(note.read_bytes().replace(b"yt-dlp", b"chromium"))
+    assert [exchange.client for exchange in salvage(tmp_path)] == ["chromium"]
+    assert [exchange.client for exchange in salvage(tmp_path, client="yt-dlp")] == ["yt-dlp"]
+
+
+GOOD = {
+    "client": "yt-dlp", "url": "https://a.test/", "method": "GET", "started": "2026-11-23T08:13:00+00:00",
+    "request_head": "", "response_head": "", "ip": "", "layer": "h1-bytes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(json.dumps({**GOOD, name: 5}) for name in GOOD),
+        json.dumps({**GOOD, "started": "0001-01-01T00:00:00+23:59"}),
+        json.dumps({**GOOD, "url": "https://a.test/\ud800"}),
+        json.dumps({**GOOD, "url": "https://[a.test/"}),
+        json.dumps({**GOOD, "layer": "x"}),
+        "[" * 100_000,
+        "[]",
+    ],
+)
+def test_a_note_that_nobody_would_write_is_left_and_keeps_no_other_from_being_salvaged(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / f"{'0' * 32}.note").write_text(text + "\n")
+    (tmp_path / f"{'1' * 32}.note").write_text(json.dumps(GOOD) + "\n")
+    assert [exchange.note for exchange in salvage(tmp_path)] == [tmp_path / f"{'1' * 32}.note"]
+
+
+def test_what_is_no_plain_file_or_has_no_name_of_ours_keeps_no_other_from_being_salvaged(
+    tmp_path: Path,
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(json.dumps(GOOD) + "\n")
+    names = iter("0123456789abcde")
+    (tmp_path / "x.note").mkdir()
+    (tmp_path / f"{next(names) * 32}.note").mkdir()
+    (tmp_path / f"{next(names) * 32}.note").symlink_to(secret)
+    (tmp_path / "not-a-uuid.note").write_text(json.dumps(GOOD) + "\n")
+    answered = json.dumps({**GOOD, "response_head": HEAD.decode()}) + "\n"
+    for suffix in (".body", ".sent", ".frames"):
+        for lay in (lambda path: path.symlink_to(secret), os.mkfifo, Path.mkdir):
+            note = tmp_path / f"{next(names) * 32}.note"
+            note.write_text(answered)
+            lay(note.with_suffix(suffix))
+    (tmp_path / f"{'f' * 32}.note").write_text(json.dumps(GOOD) + "\n")
+    assert [exchange.note for exchange in salvage(tmp_path)] == [tmp_path / f"{'f' * 32}.note"]

@@ -261,8 +261,11 @@ def test_a_coded_chunked_page_and_a_redirect_are_kept_as_sent(odd: tuple[Recorde
     assert got.video.files[0].role == "original"
 
 
-def test_no_plug_in_of_the_children_s_home_is_loaded(record: Recorder, site: Site) -> None:
+def test_no_plug_in_of_the_children_s_home_is_loaded(
+    record: Recorder, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = make_workdir(record.folder / "work")
+    monkeypatch.setattr("pipelines.record.ytdlp.shutil.rmtree", lambda *_, **__: None)  # as if laid just now
     plugin = home / "yt-dlp" / "plugins" / "evil" / "yt_dlp_plugins" / "extractor"
     plugin.mkdir(parents=True)
     (plugin / "evil.py").write_text("raise SystemExit('loaded')\n")
