@@ -4,7 +4,7 @@
 
 PY := .venv/bin/python
 # A file of tests stays together, for what it has recorded once serves all of them; most tests wait more than they work.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo "make demo              crawl a friendly local site, capture two videos, catch a forged byte"
@@ -22,13 +22,13 @@ demo: setup
 	@$(PY) tools/demo.py
 
 test: setup lint
-	@$(PY) -m pytest $(SIDE_BY_SIDE) -m "not slow" --cov --cov-report=term:skip-covered
+	@$(PY) -m pytest -n 3 $(SIDE_BY_SIDE) -m "not slow" --cov --cov-report=term:skip-covered
 
 test-all: setup
 	@tests/wordpress/setup
 	@tests/replay/setup
 	@benchmarks/recording/setup quick
-	@$(PY) -m pytest -m slow
+	@$(PY) -m pytest -n 2 $(SIDE_BY_SIDE) -m slow
 	@$(PY) -m benchmarks.recording --quick --assert
 
 prove: setup
