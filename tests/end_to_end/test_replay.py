@@ -52,8 +52,10 @@ SEEK = """async () => {
     const said = [];
     for (const at of [3.02, 1.02]) {
         const sought = once("seeked");
+        const shown = new Promise((r) => video.requestVideoFrameCallback(r));  // "seeked" may come before its frame
         video.currentTime = at;
         said.push(await either(sought));
+        await Promise.race([shown, new Promise((r) => setTimeout(r, 2000))]);
         const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 9 });
         const picture = canvas.getContext("2d");
         picture.imageSmoothingQuality = "high";

@@ -355,8 +355,10 @@ def test_nothing_waits_for_a_person(site, folder, how, name, outcome):
 @SLOW
 def test_a_page_that_never_answers_again_costs_one_wait_and_says_so(site, folder, monkeypatch):
     monkeypatch.setattr("pipelines.record.page_visit._LOOK_SECONDS", 2.0)
-    record = page_of(site.url("/hold/loop"), folder)
-    assert codes(record) == ["screenshot-failed"]
+    record = page_of(site.url("/hold/loop"), folder, page_timeout=5.0)
+    # The loop begins 0.9 s after the page: before or after it has settled, as the machine is quick.
+    assert "screenshot-failed" in codes(record)
+    assert set(codes(record)) <= {"page-unsettled", "screenshot-failed"}
     assert {step["outcome"] for step in record.browser["steps"]} >= {"late", "skipped"}
 
 
