@@ -47,6 +47,7 @@ from evidence.errors import RefusedError, UsageError
 from pipelines.items import Workshop
 from pipelines.record.exchange import Exchange
 from pipelines.record.recording import Recorder
+from pipelines.record.spool import remove_spooled
 from pipelines.resolver import Resolver, parse_url
 from pipelines.steps import UNREACHABLE
 
@@ -109,6 +110,8 @@ class GuardedHandler(HTTP11DownloadHandler):
         self._pool.maxPersistentPerHost = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
         self._pool._factory = CheckingPeers  # noqa: SLF001  # as Scrapy itself sets it
         self._workshop = Workshop.of(crawler)
+        # Kept as long as the connections: one may bring bytes when its exchange is over.
+        self._folder = TemporaryDirectory(prefix="akashi-robots-", ignore_cleanup_errors=True)
 
     async def download_request(self, request: Request) -> Response:
         """Scrapy's; raises RefusedRequest, CannotResolveHostError, and Scrapy's other exceptions."""
@@ -127,14 +130,18 @@ class GuardedHandler(HTTP11DownloadHandler):
         except socket.gaierror as error:
             raise CannotResolveHostError(f"{host}: {error.strerror}") from error
 
+    async def close(self) -> None:
+        """Scrapy's, at the crawl's end."""
+        await super().close()
+        self._folder.cleanup()
+
     async def _record(self, request: Request, host: str) -> Response:
         """Download, recorded: into the list that the request brings along, else into the crawl's WARC."""
         kept: list[Exchange] | None = request.meta.get(KEPT)
         if kept is None:
             return await self._recorded(request, host, (await self._workshop.begin_crawl()).recorder)
-        with TemporaryDirectory(prefix="akashi-robots-") as folder:
-            recorder = Recorder(Path(folder), partial(self._keep, kept), client="scrapy")
-            return await self._recorded(request, host, recorder)
+        recorder = Recorder(Path(self._folder.name), partial(self._keep, kept), client="scrapy")
+        return await self._recorded(request, host, recorder)
 
     async def _recorded(self, request: Request, host: str, recorder: Recorder) -> Response:
         trail = Trail(recorder, "{0.scheme}://{0.netloc}".format(urlsplit(request.url)), self._workshop.stuck)
@@ -155,6 +162,8 @@ class GuardedHandler(HTTP11DownloadHandler):
         """An exchange that a capture keeps for itself, in memory; a crawl under way keeps it too."""
         body = exchange.response_body
         held = replace(body, data=body.path.read_bytes() if body.path else body.data, path=None)
+        for path in filter(None, (body.path, exchange.note)):
+            remove_spooled(path)
         exchange = replace(exchange, response_body=held, note=None)
         kept.append(exchange)
         if self._workshop.crawl is not None:
