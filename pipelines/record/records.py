@@ -50,7 +50,8 @@ class RecordFile:
         self._file = WarcFile(path)
         self._writer = RecordWriter(self._file)
         held = read_index(path)
-        self._index = index_path(path).open("wb", buffering=0)
+        self._index = WarcFile(index_path(path))
+        self._index.truncate(0)
         for line in held:
             self._enter(line)
         self._held = {ref.id: ref for ref in self.records}
@@ -105,15 +106,16 @@ class RecordFile:
         if record.rec_type in HTTP:
             record.rec_headers.add_header("WARC-Payload-Digest", f"sha256:{payload}")
         record.rec_headers.add_header("WARC-Block-Digest", f"sha256:{block}")
-        offset = self._file.offset
+        offset, filed = self._file.offset, self._index.offset
         try:
             with _open(body) as stream:
                 self._writer.write(record, head, stream, len(head) + body.size, level)
             line = line_of(record, offset, self._file.offset - offset, head)
-        except BaseException:
+            return self._enter({**line, **facts})
+        except BaseException:  # a record that could not be filed goes too: the manifest counts what is filed
             self._file.truncate(offset)
+            self._index.truncate(filed)
             raise
-        return self._enter({**line, **facts})
 
     def _enter(self, line: Mapping[str, Any]) -> RecordRef:
         self._index.write(encode_line(line))

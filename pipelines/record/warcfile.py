@@ -31,7 +31,7 @@ TEXT: Final = 6
 
 
 class WarcFile:
-    """A WARC being written: knows its offset."""
+    """A file that is only ever added to, or cut back: knows its offset."""
 
     def __init__(self, path: Path) -> None:
         """Create `path`, or go on behind what it holds. Raises OSError."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.crawler.test_door import crawl, server
+from tests.crawler.test_door import Heard, crawl, server
 from tests.site import names
 from tests.site.authority import Authority, server_context
 
@@ -102,3 +104,27 @@ def test_nothing_is_said_to_be_sent_where_tls_was_never_agreed_on(tmp_path: Path
     for url in urls[1:]:
         assert answers[url]["exchanges"] == [], url
         assert answers[url]["error"]
+
+
+def test_stray_bytes_on_a_kept_connection_are_recorded_and_do_not_end_the_crawl() -> None:
+    class Talkative(Heard):
+        def _serve(self, client: socket.socket, number: int) -> None:
+            with contextlib.suppress(OSError), client:
+                client.settimeout(5)
+                self.heard[number] = client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                time.sleep(0.5)  # its exchange, and the folder of the exchange, would be long over
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray")
+                client.recv(65536)
+
+    class Slow(Heard):
+        def _serve(self, client: socket.socket, number: int) -> None:
+            time.sleep(1.5)
+            super()._serve(client, number)
+
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+    stray, slow = Talkative("127.0.0.1", 0, b"", None), Slow("127.0.0.1", 0, ok, None)
+    with contextlib.closing(stray.listener), contextlib.closing(slow.listener), server() as last:
+        urls = [f"http://127.0.0.1:{one.port}/" for one in (stray, slow, last)]
+        answers = crawl(*urls, settings=PRIVATE | {"CONCURRENT_REQUESTS": 1})
+    assert [answers[url].get("status") for url in urls] == [200, 200, 200]

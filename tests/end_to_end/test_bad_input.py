@@ -208,6 +208,7 @@ def test_a_full_disk_closes_the_capture_and_the_next_one_goes_on(site, own_archi
         result = own_archive.capture(site.url("/post/big?mb=20"), code=4)
         assert result["reasons"][0]["code"] == "disk-full"
         own_archive.capture(site.url("/post/novideo"), options=("--no-video",), code=3)
-        assert own_archive.run("akashi", "audit").returncode == 0
+        audited = own_archive.run("akashi", "audit")
+        assert audited.returncode == 0, audited.stdout
     finally:
         subprocess.run(["umount", "-l", spool], check=True)

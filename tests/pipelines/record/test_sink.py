@@ -332,6 +332,34 @@ def test_a_full_disk_leaves_whole_records_and_the_next_one_follows(
     assert_accepted(sink.path)
 
 
+def test_a_record_that_a_full_disk_keeps_out_of_the_index_is_out_of_the_warc_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = open_sink(tmp_path)
+    sink.write_exchange(exchange())
+    whole, filed = sink.path.stat().st_size, index_path(sink.path).stat().st_size
+    write = WarcFile.write
+
+    def full(self: WarcFile, *parts: bytes) -> None:
+        data = b"".join(parts)
+        if data.startswith(b'{"id"'):  # a line of the index
+            write(self, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, *parts)
+
+    monkeypatch.setattr(WarcFile, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        sink.write_exchange(exchange())
+    assert (sink.path.stat().st_size, index_path(sink.path).stat().st_size) == (whole, filed)
+    monkeypatch.setattr(WarcFile, "write", write)
+    sink.write_exchange(exchange())
+    sink.close()
+    with sink.path.open("rb") as stream:
+        assert [record.rec_headers.get_header("WARC-Record-ID") for record in ArchiveIterator(stream)] == [
+            ref.id for ref in sink.records
+        ]
+
+
 def test_a_body_that_shrank_behind_our_back_is_no_record(tmp_path: Path) -> None:
     sink = open_sink(tmp_path)
     spool = sink.spool(OK)
