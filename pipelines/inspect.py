@@ -17,7 +17,7 @@ from evidence.digests import digest_file
 from evidence.reasons import Reason
 from pipelines.capture import Capture
 from pipelines.children import Limits, run_child
-from pipelines.record.ytdlp import MediaFile
+from pipelines.record.ytdlp_inbox import MediaFile
 from pipelines.runtime import Runtime, in_thread
 
 _PROBE: Final = ("ffprobe", "-v", "error", "-print_format", "json", "-show_format", "-show_streams")

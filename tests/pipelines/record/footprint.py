@@ -18,7 +18,8 @@ from pathlib import Path
 
 from pipelines.guard import Resolver, Tunnel
 from pipelines.record.sink import WarcSink
-from pipelines.record.ytdlp import VideoRecord, record_video
+from pipelines.record.ytdlp import record_video
+from pipelines.record.ytdlp_inbox import VideoRecord
 from storage.settings import Settings
 
 

@@ -18,7 +18,8 @@ from pipelines.guard import Resolver, Tunnel
 from pipelines.record import limits
 from pipelines.record.page import PageRecord
 from pipelines.record.sink import WarcSink
-from pipelines.record.ytdlp import VideoRecord, record_video
+from pipelines.record.ytdlp import record_video
+from pipelines.record.ytdlp_inbox import VideoRecord
 from storage.settings import Settings
 from tests.pipelines.record.pages import a_folder, exchanges_of, page_of
 from tests.site import Site, bounds

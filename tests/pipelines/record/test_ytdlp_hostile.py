@@ -18,7 +18,8 @@ from pipelines.guard import Resolver, Tunnel
 from pipelines.record.exchange import Body, Exchange
 from pipelines.record.sink import WarcSink
 from pipelines.record.spool import BodySpool
-from pipelines.record.ytdlp import VideoRecord, record_video
+from pipelines.record.ytdlp import record_video
+from pipelines.record.ytdlp_inbox import VideoRecord
 from pipelines.record.ytdlp_wire import decode_exchange, encode
 from storage.settings import Settings
 

@@ -17,7 +17,8 @@ from warcio.checker import Checker
 from evidence.warc_check import read_warc
 from pipelines.guard import Resolver, Tunnel
 from pipelines.record.sink import WarcSink
-from pipelines.record.ytdlp import VideoRecord, record_video
+from pipelines.record.ytdlp import record_video
+from pipelines.record.ytdlp_inbox import VideoRecord
 from storage.settings import Settings
 from tests.site.served_log import ServedExchange, ServedLog
 
