@@ -85,6 +85,7 @@ class CdpAssembler(Gathered):
         elif hops or not url.startswith(("http:", "https:")):  # told by two sessions; data:
             return
         started = datetime.fromtimestamp(params["wallTime"], UTC)
+        params["request"].pop("postData", None)  # as text; `postDataEntries` has the same as bytes
         draft = Draft(url, params["request"], started, params["type"], session, self._spool)
         draft.streams = bool(hops) and hops[-1].streams  # granted twice, bytes would come twice
         hops.append(draft)
