@@ -6,6 +6,7 @@ import hashlib
 import io
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ class Left:
     """What was found in a folder."""
 
     recorded: int
-    """Exchanges of the site (responses, revisits); -1 without a WARC."""
+    """Exchanges of the site, by their responses (revisits), or by their requests where more of these were kept:
+    one that the browser gave up before an answer came is served, and has none. -1 without a WARC."""
     video: str
     """Where each of the posts' videos was found whole: exchange, resource, file or no."""
     bytes: int
@@ -33,14 +35,15 @@ def left_in(folder: Path, host: str, videos: Sequence[Path]) -> Left:
     """Read all that is in `folder`; `host` is the site's `name:port`. Raises OSError, ArchiveLoadFailed."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     wanted = {_of(path) for path in videos}
-    recorded, warcs = 0, False
+    kept, warcs = Counter[bool](), False  # by whether it is a request
     found: dict[str, set[str]] = {"exchange": set(), "resource": set(), "file": set()}
     for warc in _warcs(files):
         warcs = True
         for record in ArchiveIterator(warc):
             kind, url = record.rec_type, record.rec_headers.get_header("WARC-Target-URI") or ""
             ours = url.strip("<>").startswith(f"http://{host}/")
-            recorded += ours and kind in {"response", "revisit"} and record.http_headers is not None
+            if ours and kind in {"request", "response", "revisit"} and record.http_headers is not None:
+                kept[kind == "request"] += 1
             if kind == "response" and record.http_headers is not None:
                 if int(record.http_headers.get_statuscode() or 0) in _HELD:
                     found["exchange" if ours else "resource"].add(_sha256(record.content_stream()))
@@ -50,7 +53,9 @@ def left_in(folder: Path, host: str, videos: Sequence[Path]) -> Left:
     found["file"] = {_of(path) for path in files if path.stat().st_size in sizes}
     found["file"] |= _joined(files, videos)
     place = next((name for name, digests in found.items() if wanted <= digests), "no")
-    return Left(recorded if warcs else -1, place, sum(path.stat().st_size for path in files))
+    return Left(
+        max(kept.values(), default=0) if warcs else -1, place, sum(path.stat().st_size for path in files)
+    )
 
 
 def _warcs(files: Sequence[Path]) -> Iterator[BinaryIO]:
