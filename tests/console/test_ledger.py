@@ -134,7 +134,7 @@ def test_the_same_proof_again_is_fine_and_another_writes_nothing_over(run: Run, 
 def test_what_cannot_be_proved_is_told(run: Run, tmp_path: Path) -> None:
     to = ("--to", tmp_path / "nothing")
     for what, said in (
-        ("6", "the log has 6 entries, none is 6"),
+        ("6", "6 entries are signed, none is 6"),
         (OPEN, f"nothing that ended as {OPEN}"),
         (new_ulid(), "nothing that ended as"),
         ("01ZZZ", "no capture begin"),
