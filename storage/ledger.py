@@ -2,7 +2,8 @@
 
     append    sequence (one transaction)  →  be the publisher: publish what is pending  →  be the signer
     publish   ledger/segments/<first>     create-only: commit and fence in one put
-    sign      ledger/checkpoints/<size>   signed, create-only
+    sign      ledger/tile/…               what the tree has that the last signed one had not
+              ledger/checkpoints/<size>   signed, create-only
               keys/remembered.json        (size, root), once that checkpoint is in the store
               ledger/checkpoint           the pointer, written over, never trusted
 
@@ -18,8 +19,9 @@ docs/formats/store.md, write ordering.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
@@ -31,16 +33,19 @@ from evidence.errors import (
     LedgerUnavailableError,
     NoteError,
     ObjectConflictError,
+    ProofError,
     StoreUnavailableError,
 )
 from evidence.note import sign_note
+from evidence.proof import check_consistency
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
-from evidence.tree import Frontier, leaf_hash
+from evidence.tree import EMPTY_ROOT, Frontier, leaf_hash
 from storage.home import Home
 from storage.keyring import Keyring, Remembered
 from storage.objects import ObjectStore
 from storage.sequencer import Appended, Draft, Sequencer
 from storage.sequencer_sqlite import SqliteSequencer
+from storage.tiles import Tiles
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _AUDIT: Final = "run `akashi audit`"
@@ -61,6 +66,7 @@ class Ledger:
         self._keyring = keyring
         self._sequencer = _open_sequencer(home, database)
         self._fresh: dict[bytes, Entry] = {}  # what was encoded here, until it is published
+        self.tiles: Final = Tiles(store, self._sequencer.entries)
 
     def open(self) -> None:
         """Bring sequencer and store together, and write what a log begins with.
@@ -213,18 +219,44 @@ class Ledger:
     def _sign(self, wanted: int | None) -> None:
         """Sign, store and remember a checkpoint of all that is published, unless one covers what is wanted."""
         with self._sequencer.signing():
-            if wanted is not None and self._sequencer.signed >= wanted:
+            signed = self._sequencer.signed
+            if wanted is not None and signed >= wanted:
                 return
             size, remembered = self._sequencer.published, self._keyring.remembered()
-            frontier = self._extended(size, remembered)
-            if remembered is not None and self._sequencer.signed == remembered.size == size:
-                return
+            frontier = self._extended(size)
             checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
-            note = sign_note(checkpoint.body(), [self._keyring.log])
+            if remembered == Remembered(size, checkpoint.root) and signed == size:
+                return
+            self.tiles.publish(size, checkpoint.root, since=max(signed, remembered.size if remembered else 0))
+            note = self._signed(checkpoint, partial(self.tiles.consistency, size=size))
             note = self._put_checkpoint(checkpoint, note)
             self._keyring.remember(size, checkpoint.root)
             self._sequencer.save_frontier(frontier)
             self._store.replace(POINTER, note)
+
+    def _extended(self, size: int) -> Frontier:
+        """The tree of `size` entries, out of the edge that was kept and the entries since."""
+        frontier = self._sequencer.frontier()
+        if frontier.size > size:
+            frontier = Frontier()
+        for entry in self._sequencer.entries(frontier.size, size):
+            frontier.push(leaf_hash(entry))
+        return frontier
+
+    def _signed(self, checkpoint: Checkpoint, consistency: Callable[[int], list[bytes]]) -> bytes:
+        """The signed note, if the tree contains the one that was signed last.
+
+        Raises LedgerUnavailableError if it does not: the sequencer's database was changed, or restored
+        from a time before.
+        """
+        size, before = checkpoint.size, self._keyring.remembered() or Remembered(0, EMPTY_ROOT)
+        try:
+            check_consistency(before.size, before.root, size, checkpoint.root, consistency(before.size))
+        except ProofError as error:
+            raise LedgerUnavailableError(
+                f"the {size} entries here do not contain the {before.size} that were signed before", next=_AUDIT
+            ) from error
+        return sign_note(checkpoint.body(), [self._keyring.log])
 
     def _put_checkpoint(self, checkpoint: Checkpoint, note: bytes) -> bytes:
         """Store it; the note that the store has, which may be an earlier one with other signatures."""
@@ -236,27 +268,6 @@ class Ledger:
             if parse_checkpoint(note, [self._keyring.log.verifier]) != checkpoint:
                 raise
         return note
-
-    def _extended(self, size: int, remembered: Remembered | None) -> Frontier:
-        """The tree of `size` entries, shown to contain the tree that was signed last.
-
-        Raises LedgerUnavailableError if it does not: the sequencer's file was changed, or restored
-        from a time before.
-        """
-        signed, root = (remembered.size, remembered.root) if remembered else (0, None)
-        frontier = self._sequencer.frontier()
-        if frontier.size > min(signed, size):
-            frontier = Frontier()
-        consistent = signed == 0 or (frontier.size == signed and frontier.root() == root)
-        for entry in self._sequencer.entries(frontier.size, size):
-            frontier.push(leaf_hash(entry))
-            if frontier.size == signed:
-                consistent = frontier.root() == root
-        if not consistent:
-            raise LedgerUnavailableError(
-                f"the {size} entries here do not contain the {signed} that were signed before", next=_AUDIT
-            )
-        return frontier
 
 
 def _open_sequencer(home: Home, database: str) -> Sequencer:

@@ -118,7 +118,7 @@ def play(archive: Archive, steps: list[tuple[str, Any]]) -> None:
     archive.compare()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, max_size=12))
 def test_whatever_fails_or_is_killed_the_log_goes_on_and_loses_nothing(steps: list[tuple[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
@@ -143,8 +143,7 @@ def test_after_each_write_that_fails_or_is_the_last_the_log_goes_on(
     archive.run(1)
     archive.faults.armed = (kind, fault, killed)
     archive.run(1)
-    struck = archive.faults.armed is None
-    assert struck or kind == "tile"
+    assert archive.faults.armed is None, "no such write"
     archive.run(1)
     archive.compare()
     lost = kind == "sequence" and fault is Fault.FAILED
