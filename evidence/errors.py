@@ -119,6 +119,12 @@ class NoteError(CheckFailedError):
     """A C2SP signed note or checkpoint breaks its specification."""
 
 
+class PolicyError(CheckFailedError):
+    """A trust policy breaks c2sp.org/tlog-policy: nothing can be judged by it."""
+
+    exit_code = 2
+
+
 class ManifestError(CheckFailedError):
     """A manifest breaks a rule of docs/formats/manifest.md."""
 

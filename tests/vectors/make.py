@@ -34,6 +34,7 @@ from tests.evidence.archives import (
     warc_and_manifest,
     warc_key,
 )
+from tests.vectors import witnessing
 
 HERE: Final = Path(__file__).parent
 
@@ -94,6 +95,7 @@ def positive() -> dict[str, bytes]:
         "manifest/manifest.json": manifest,
         "manifest/dsse.json": canonical(sign(manifest, samples.COLLECTOR)),
         "warc/capture.warc.gz": archive.data(warc_key(capture_id(10))),
+        **witnessing.positive(log.checkpoint()),
         **crawl_behind(log, archive),
     }
 
@@ -111,6 +113,9 @@ def negative() -> dict[str, bytes]:
             "manifest": _bad_manifests(),
         }.items()
         for name, data in files.items()
+    } | {
+        f"negative/{name}": data
+        for name, data in witnessing.negative(log_with_every_type()[0].checkpoint()).items()
     }
 
 
