@@ -125,6 +125,10 @@ class PolicyError(CheckFailedError):
     exit_code = 2
 
 
+class ProofError(CheckFailedError):
+    """A Merkle proof, tile or `.tlog-proof` is malformed, or does not lead to the root it should."""
+
+
 class ManifestError(CheckFailedError):
     """A manifest breaks a rule of docs/formats/manifest.md."""
 

@@ -113,6 +113,14 @@ class Policy:
                 witnessed.add(name)
         return Judgement(checkpoint, cosigned, self.quorum in witnessed)
 
+    def check(self, note: bytes, logs: Sequence[VerifierKey] = (), *, latest: int | None = None) -> Judgement:
+        """`judge`, and NoteError (rule `quorum`) unless the quorum is met."""
+        judgement = self.judge(note, logs, latest=latest)
+        if not judgement.met:
+            by = ", ".join(map(repr, judgement.cosigned)) or "nobody"
+            raise NoteError(f"the quorum {self.quorum!r} is not met: cosigned by {by}", rule="quorum")
+        return judgement
+
 
 class _Reader:
     """What the lines read so far have defined."""

@@ -114,6 +114,13 @@ def test_a_quorum_is_met_by_exactly_the_sets_that_it_names(names: str, quorum: s
     assert judgement.met == need(set(names.split()))
 
 
+def test_a_quorum_that_is_not_met_is_refused_by_its_own_rule() -> None:
+    assert rules("quorum partners\n").check(cosigned(UNIVERSITY, NOTARY)).met
+    with pytest.raises(NoteError, match="'university'") as caught:
+        rules("quorum partners\n").check(cosigned(UNIVERSITY))
+    assert caught.value.rule == "quorum"
+
+
 def test_a_colluding_key_outside_the_policy_counts_for_nothing() -> None:
     colluders = [SigningKey.from_seed(f"colluder.example/{n}", bytes([n]) * 32) for n in range(3)]
     colluders.append(SigningKey.from_seed(NOTARY.name, bytes([9]) * 32))  # under a known witness's name
