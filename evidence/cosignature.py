@@ -11,6 +11,8 @@ r"""Witnesses' cosignatures (c2sp.org/tlog-cosignature, Ed25519: cosignature/v1)
     key id = SHA-256(name || 0x0A || 0x04 || public key)[:4]
     vkey   = name+hex(key id)+base64(0x04 || public key)
 
+Stored create-only, one line an object, as `ledger/anchors/00000000000000000007/witness-8d66cf3f`.
+
 It says: at that time this was the largest tree of that log the witness had seen, and it contains every
 tree that it had seen before. The time is the witness's word; no clock of ours goes into it.
 """
@@ -24,6 +26,7 @@ from typing import ClassVar, Final, NamedTuple
 from evidence.errors import NoteError
 from evidence.note import SIGNATURE_BYTES, SignatureLine, SigningKey, VerifierKey, split_note
 
+PREFIX: Final = "ledger/anchors/"
 TIME_BYTES: Final = 8
 MAX_TIME: Final = 2**63 - 1
 
@@ -49,6 +52,11 @@ class Cosignature(NamedTuple):
     key: CosignerKey
     time: int
     line: str
+
+
+def cosignature_key(size: int, key: CosignerKey) -> str:
+    """The key of the object with a witness's line below the checkpoint of this size."""
+    return f"{PREFIX}{size:020d}/witness-{key.key_id.hex()}"
 
 
 def cosigner_of(key: SigningKey) -> CosignerKey:

@@ -90,8 +90,7 @@ class Policy:
                 try:
                     reader.read(words)
                 except PolicyError as error:
-                    error.detail = f"line {number}: {error.detail}"
-                    raise
+                    raise PolicyError(f"line {number}: {error.detail}", rule=error.rule) from error
         if reader.quorum is None:
             raise PolicyError("no quorum is defined", rule="policy-quorum")
         sha256 = hashlib.sha256(data).hexdigest()

@@ -55,7 +55,7 @@ class Keyring:
         with locked(home.keys / "keyring.lock"):
             if not any(home.keys.glob("*.key")) and not (home.keys / "remembered.json").exists():
                 _create(home, origin)
-            log, collector = (_read(home.keys / f"{role}.key") for role in ("log", "collector"))
+            log, collector = (read_key(home.keys / f"{role}.key") for role in ("log", "collector"))
         if origin and origin != log.name:
             raise UsageError(
                 f"ledger_origin is {origin!r}, but the log of {home.root} is {log.name!r}",
@@ -108,7 +108,12 @@ def _create(home: Home, origin: str) -> None:
     collector = SigningKey.generate(f"{log.name}/collector")
     # The collector first: half of a pair is then never taken for a log that lost its own key.
     for role, key in (("collector", collector), ("log", log)):
-        write_private(home.keys / f"{role}.key", _line(key))
+        write_key(home.keys / f"{role}.key", key)
+
+
+def write_key(path: Path, key: SigningKey) -> None:
+    """Write a private key, 0600 and synced. Raises OSError."""
+    write_private(path, _line(key))
 
 
 def _line(key: SigningKey) -> bytes:
@@ -116,7 +121,8 @@ def _line(key: SigningKey) -> bytes:
     return f"PRIVATE+KEY+{key.name}+{key.verifier.key_id.hex()}+{seed}\n".encode()
 
 
-def _read(path: Path) -> SigningKey:
+def read_key(path: Path) -> SigningKey:
+    """A private key. Raises LedgerUnavailableError (missing, damaged), UsageError (others may read it)."""
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise UsageError(f"{path} may be read by others", next=f"chmod 600 {path}")
