@@ -8,6 +8,7 @@ No redirect is followed, no proxy asked, nothing kept open. Size and time of the
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import time
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 from evidence.errors import RefusedError, UnreachableError, UsageError
 from storage.resolver import Resolver, parse_url
 
+_UNIX: Final = re.compile(r"unix:(/[^:]*):(/.*)")
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -37,17 +39,21 @@ def post(
 ) -> tuple[int, bytes]:
     """Status and body of the answer, whatever the status; a redirect is an answer like any other.
 
+    A server on this machine may be named by its socket: `unix:/path/of/it:/target`.
+
     `timeout` is in seconds from the first connection to the last byte (a resolver that hangs comes
     on top), `limit` in bytes of the body; `allow_private` lifts the address check, nothing else.
     Raises UnreachableError when there is no whole answer within both, or an address is refused;
     UsageError for a URL that none can be, and for AKASHI_EXTRA_CA or AKASHI_HOSTS malformed.
     """
-    scheme, host, port = parse_url(url)
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    context = _trust() if scheme == "https" else None
     end = time.monotonic() + timeout
-    with _told(url), _connected(host, port, end, Resolver(allow_private=allow_private)) as raw:
+    local = _UNIX.fullmatch(url)
+    scheme, host, port = ("unix", "localhost", 80) if local else parse_url(url)
+    parts = urlsplit(url)
+    target = local[2] if local else (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    context = _trust() if scheme == "https" else None
+    resolver = Resolver(allow_private=allow_private)
+    with _told(url), _local(local[1]) if local else _connected(host, port, end, resolver) as raw:
         # Without the handshake, which may hang as well: it belongs behind the deadline.
         stream = (
             context.wrap_socket(raw, do_handshake_on_connect=False, server_hostname=host) if context else raw
@@ -129,6 +135,16 @@ def _connected(host: str, port: int, end: float, resolver: Resolver) -> socket.s
             stream.settimeout(None)  # from here on the deadline rules
             return stream
     raise OSError("no address")
+
+
+def _local(path: str) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX)
+    try:
+        stream.connect(path)
+    except OSError:
+        stream.close()
+        raise
+    return stream
 
 
 def _trust() -> ssl.SSLContext:
