@@ -16,6 +16,7 @@ failure: docs/formats/store.md, write ordering.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -30,6 +31,7 @@ from evidence.errors import (
     ObjectConflictError,
     StoreUnavailableError,
 )
+from evidence.keys import KeyHistory
 from evidence.note import sign_note
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
 from evidence.tree import Frontier, leaf_hash
@@ -41,6 +43,8 @@ from storage.sequencer import Appended, Draft, Sequencer
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _AUDIT: Final = "run `akashi audit`"
+_ABOUT_KEYS: Final = re.compile(rb'"type":"(?:log|key)\.[a-z]+","v":1\}$')
+"""The end of such an entry: its keys are sorted. A log has many entries about itself, and few of these."""
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,11 @@ class Ledger:
             self._publish(self._sequencer.size)
             self._sign_if_possible()
 
+    def catch_up(self) -> None:
+        """Only take over what the store has; nothing is appended or signed, for one whose log key is lost."""
+        with locked(self._publishing):
+            self._catch_up()
+
     def close(self) -> None:
         """Close the sequencer's file."""
         self._sequencer.close()
@@ -85,6 +94,17 @@ class Ledger:
     def size(self) -> int:
         """Number of entries in the store."""
         return self._sequencer.published
+
+    @property
+    def next_index(self) -> int:
+        """The index that the next entry will have, unless somebody else appends first."""
+        return self._sequencer.size
+
+    def keys(self) -> KeyHistory:
+        """The history of this log's keys, from all entries that are sequenced."""
+        opened = self._sequencer.entry(0)
+        entries = self._sequencer.of_subject(Entry.decode(opened).subject) if opened else ()
+        return KeyHistory.of(Entry.decode(entry) for entry in entries if _ABOUT_KEYS.search(entry))
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """The published entries from an index on."""
@@ -154,26 +174,32 @@ class Ledger:
         return segment
 
     def _refuse_foreign(self) -> None:
-        opened = self._sequencer.entry(0)
-        if opened is not None and (vkey := Entry.decode(opened).body["vkey"]) != self._keyring.log.vkey:
-            raise LedgerFencedError(
-                f"the store holds the log of {vkey}, not ours",
-                next="restore that log's keys (akashi restore), or set another store_bucket",
-            )
+        """Refuse to write a log with keys that are not, or no longer, good in it."""
+        ours, history = self._keyring.verifiers, self.keys()
+        for vkey in [key.vkey for key in ours] if history.lives else ():
+            life = history.find(vkey)
+            if life is None or life.role != "log":
+                raise LedgerFencedError(
+                    f"the store holds the log of {history.lives[0].vkey}, not ours",
+                    next="restore that log's keys (akashi restore), or set another store_bucket",
+                )
+            if life.until is not None:
+                raise _ended(vkey, life.until)
 
     def _due(self) -> Iterator[Draft]:
         """What must stand in the log before anything else is appended, and does not yet."""
         origin, custody = self._keyring.origin, self._store.custody()
         if self._sequencer.size == 0:
-            yield Draft("log.opened", origin, {"origin": origin, "vkey": self._keyring.log.vkey})
-        key = {"role": "collector", "vkey": self._keyring.collector.vkey}
-        for draft in (
-            Draft("key.added", origin, key),
-            Draft("custody.store", str(custody["bucket"]), custody),
-        ):
-            latest = self._sequencer.latest(draft.type)
-            if latest is None or Entry.decode(latest).body != draft.body:
-                yield draft
+            yield Draft("log.opened", origin, {"origin": origin, "vkey": self._keyring.verifiers[0].vkey})
+        collector = self._keyring.collector.vkey
+        life = self.keys().find(collector)
+        if life is None:
+            yield Draft("key.added", origin, {"role": "collector", "vkey": collector})
+        elif life.until is not None:
+            raise _ended(collector, life.until)
+        latest = self._sequencer.latest("custody.store")
+        if latest is None or Entry.decode(latest).body != custody:
+            yield Draft("custody.store", str(custody["bucket"]), custody)
 
     def _sign_if_possible(self) -> None:
         """Sign; a store that fails now does not undo what it has stored: the next publisher signs."""
@@ -193,7 +219,7 @@ class Ledger:
         frontier = self._extended(size, remembered)
         checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
         if remembered is None or remembered.size < size:
-            note = sign_note(checkpoint.body(), [self._keyring.log])
+            note = sign_note(checkpoint.body(), self._keyring.log_keys())
             self._store.put_once(checkpoint_key(size), note, digest_bytes(note), content_type=_TEXT)
             self._keyring.remember(size, checkpoint.root)
             self._sequencer.save_frontier(frontier)
@@ -223,3 +249,10 @@ class Ledger:
 
 def _lost(what: str) -> LedgerUnavailableError:
     return LedgerUnavailableError(what, next="check endpoint and bucket; restore the objects; " + _AUDIT)
+
+
+def _ended(vkey: str, index: int) -> LedgerFencedError:
+    return LedgerFencedError(
+        f"entry {index} ended the use of a key that is here: {vkey}",
+        next="restore a newer backup (akashi restore), or put the file of that key away",
+    )
