@@ -12,6 +12,7 @@ from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSour
 from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.checkpoint import PREFIX as CHECKPOINTS
+from evidence.cosignature import KEY as COSIGNATURE_KEY
 from evidence.entry import CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
 from evidence.keys import KeyHistory
@@ -76,6 +77,7 @@ def audit_ledger(source: ObjectSource, expected: Expectations, report: AuditRepo
             head.key == POINTER
             or _SEGMENT_KEY.fullmatch(head.key)
             or _CHECKPOINT_KEY.fullmatch(head.key)
+            or COSIGNATURE_KEY.fullmatch(head.key)
             or parse_path(head.key.removeprefix(TILES))
         ):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
@@ -148,7 +150,6 @@ def _check_notes(
     notes: Mapping[str, bytes], keys: KeyHistory, report: AuditReport
 ) -> list[tuple[str, int, bytes]]:
     """Key, size and root of each checkpoint that the log signed."""
-    stored = {data for key, data in notes.items() if key != POINTER}
     known: list[tuple[str, int, bytes]] = []
     for key, data in notes.items():
         try:
@@ -162,7 +163,7 @@ def _check_notes(
         known.append((key, checkpoint.size, checkpoint.root))
         belongs = checkpoint_key(checkpoint.size)
         if key == POINTER:
-            if data not in stored:
+            if not data.startswith(notes.get(belongs, data + b"?")):  # cosignatures may stand behind it
                 detail = f"repeats no stored checkpoint: {belongs} is not what it was"
                 report.findings.append(Finding(key, "checkpoint-pointer", detail))
         elif key != belongs:

@@ -19,6 +19,7 @@ tree that it had seen before. The time is the witness's word; no clock of ours g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
@@ -27,6 +28,7 @@ from evidence.errors import NoteError
 from evidence.note import SIGNATURE_BYTES, SignatureLine, SigningKey, VerifierKey, split_note
 
 PREFIX: Final = "ledger/anchors/"
+KEY: Final = re.compile(re.escape(PREFIX) + r"([0-9]{20})/witness-([0-9a-f]{8})")
 TIME_BYTES: Final = 8
 MAX_TIME: Final = 2**63 - 1
 
