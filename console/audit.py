@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from console.output import emit, json_option, say
 from evidence.audit import audit
 from storage.archive import Archive
 from storage.folder import FolderCopy
+from storage.witnesses import load_policy
 
 
 @click.command("audit")
@@ -35,6 +37,8 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     """
     archive = Archive.open()
     expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
+    if policy := load_policy(archive.settings):
+        expected = replace(expected, witnesses=tuple(known.key for known in policy.witnesses.values()))
     report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)
     for finding in report.findings:
         if as_json:

@@ -162,7 +162,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
     keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
     ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
     ledger.open()
-    yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.log.vkey}")
+    yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.verifiers[0].vkey}")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")
 
 

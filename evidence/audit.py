@@ -17,6 +17,8 @@
    A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
+10 Every stored cosignature is one line below the checkpoint of its size, written once, and verifies, if the
+   caller brought its witness's key. Those by others are a note.
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),
 and a source that hands out the bytes as stored. What only outside time can show (when a root
@@ -25,6 +27,7 @@ existed) is not this proof's business.
 
 from __future__ import annotations
 
+from evidence.audit_cosignatures import audit_cosignatures
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
@@ -38,8 +41,9 @@ def audit(source: ObjectSource, expected: Expectations | None = None, *, since: 
     The ledger always is, whole. Raises nothing for what is wrong with the archive, only what the
     source raises when it cannot be read.
     """
-    report = AuditReport()
+    report, expected = AuditReport(), expected or Expectations()
     objects = ObjectAudit(source, report)  # step 0
-    ledger = audit_ledger(source, expected or Expectations(), report)  # steps 1 to 4
+    ledger = audit_ledger(source, expected, report)  # steps 1 to 4
     objects.run(ledger, since)  # steps 5 to 8
+    audit_cosignatures(source, expected.witnesses, report)  # step 10
     return report

@@ -10,10 +10,12 @@ from typing import Any, Final, TypeAlias
 from evidence.audit_chain import Chain, Slot, judge, reconstruct
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 from evidence.canonical import canonical
-from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
+from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.checkpoint import PREFIX as CHECKPOINTS
+from evidence.cosignature import KEY as COSIGNATURE_KEY
 from evidence.entry import CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
+from evidence.keys import KeyHistory
 from evidence.note import MAX_NOTE, VerifierKey
 from evidence.segment import MAX_ENTRIES, Line, parse_header, parse_line, split_lines
 from evidence.segment import PREFIX as SEGMENTS
@@ -37,8 +39,8 @@ class Ledger:
 
     started: dict[str, Entry] = field(default_factory=dict)
     ended: dict[str, Entry] = field(default_factory=dict)
-    collectors: list[tuple[int, VerifierKey]] = field(default_factory=list)
-    """Keys that may sign manifests, each with the index of the entry that added it."""
+    keys: KeyHistory = field(default_factory=KeyHistory)
+    """Which key was good for which entry."""
     damaged: set[int] = field(default_factory=set)
     """Indices without a sound line."""
 
@@ -75,6 +77,7 @@ def audit_ledger(source: ObjectSource, expected: Expectations, report: AuditRepo
             head.key == POINTER
             or _SEGMENT_KEY.fullmatch(head.key)
             or _CHECKPOINT_KEY.fullmatch(head.key)
+            or COSIGNATURE_KEY.fullmatch(head.key)
             or parse_path(head.key.removeprefix(TILES))
         ):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
@@ -129,35 +132,38 @@ def _slot(key: str, position: int, line: Line) -> Slot:
     return Slot(key, line.offset, line.length, position, leaf_hash(line.data).hex(), entry, problem)
 
 
-def _log_keys(slots: list[Slot], expected: Expectations, report: AuditReport) -> tuple[VerifierKey, ...]:
-    opened = [
-        (slot, slot.entry.body["vkey"]) for slot in slots if slot.entry and slot.entry.type == "log.opened"
-    ]
+def _log_keys(slots: list[Slot], expected: Expectations, report: AuditReport) -> KeyHistory:
+    entries = sorted((slot.entry for slot in slots if slot.entry), key=lambda entry: entry.index)
+    keys = KeyHistory.of(entries, expected.vkeys)
     if not expected.vkeys:
         report.notes.append("the log's key was taken from the archive itself: compare it with one you trust")
-        return tuple(VerifierKey.parse(vkey) for _, vkey in opened)
-    for slot, vkey in opened:
-        if VerifierKey.parse(vkey) not in expected.vkeys:
-            report.findings.append(slot.finding("log-key", f"the log was opened with another key: {vkey}"))
-    return expected.vkeys
+    for slot in slots:
+        if slot.entry is None or slot.entry.type != "log.opened":
+            continue
+        if not keys.trusts(VerifierKey.parse(vkey := slot.entry.body["vkey"])):
+            detail = f"no signature leads from the expected keys to the one that opened the log: {vkey}"
+            report.findings.append(slot.finding("log-key", detail))
+    return keys
 
 
 def _check_notes(
-    notes: Mapping[str, bytes], vkeys: tuple[VerifierKey, ...], report: AuditReport
+    notes: Mapping[str, bytes], keys: KeyHistory, report: AuditReport
 ) -> list[tuple[str, int, bytes]]:
     """Key, size and root of each checkpoint that the log signed."""
-    stored = {data for key, data in notes.items() if key != POINTER}
     known: list[tuple[str, int, bytes]] = []
     for key, data in notes.items():
         try:
-            checkpoint: Checkpoint = parse_checkpoint(data, vkeys)
+            checkpoint: Checkpoint = keys.checkpoint(data)
         except NoteError as error:
+            if error.rule == "key-compromised":  # by us or by the thief: no proof, and no fault
+                report.notes.append(f"{key} proves nothing: {error.detail}")
+                continue
             report.findings.append(Finding.of(key, error))
             continue
         known.append((key, checkpoint.size, checkpoint.root))
         belongs = checkpoint_key(checkpoint.size)
         if key == POINTER:
-            if data not in stored:
+            if not data.startswith(notes.get(belongs, data + b"?")):  # cosignatures may stand behind it
                 detail = f"repeats no stored checkpoint: {belongs} is not what it was"
                 report.findings.append(Finding(key, "checkpoint-pointer", detail))
         elif key != belongs:
@@ -191,14 +197,13 @@ def _check_roots(
 
 
 def _replay(chain: Chain, ledger: Ledger, report: AuditReport) -> None:
-    for index, slot in sorted(chain.slots.items()):
+    for _, slot in sorted(chain.slots.items()):
         entry = slot.entry
         if entry is None:
             continue
         kind = entry.type.partition(".")[0]
-        if entry.type == "key.added":
-            ledger.collectors.append((index, VerifierKey.parse(entry.body["vkey"])))
-        elif entry.type in {"capture.started", "crawl.started"}:
+        ledger.keys.follow(entry)
+        if entry.type in {"capture.started", "crawl.started"}:
             if entry.subject in ledger.started:
                 report.findings.append(slot.finding(f"{kind}-started-twice", f"{kind} {entry.subject}"))
             ledger.started.setdefault(entry.subject, entry)
@@ -210,3 +215,10 @@ def _replay(chain: Chain, ledger: Ledger, report: AuditReport) -> None:
             if entry.subject in ledger.ended:
                 report.findings.append(slot.finding(f"{kind}-closed-twice", f"{kind} {entry.subject}"))
             ledger.ended.setdefault(entry.subject, entry)
+    for entry, error in ledger.keys.broken:
+        if ledger.damaged:
+            report.notes.append(
+                f"entry {entry.index}: {error.detail}; entries are damaged, perhaps one it needs"
+            )
+        else:
+            report.findings.append(chain.slots[entry.index].finding(error.rule, error.detail))

@@ -149,9 +149,12 @@ def _audit_manifest(
     for field, detail in _against_warc(manifest, warcs, ended):
         report.findings.append(Finding(key, "manifest-warc", detail, field=field, entry=index))
     try:  # where there is a manifest, there is a signature: evidence/entry.py
-        dsse.verify(
-            data, ended.ended["signature"], [vkey for added, vkey in ledger.collectors if added < index]
-        )
+        collectors = {life.key: life for life in ledger.keys.active("collector", index)}
+        signer = collectors[dsse.verify(data, ended.ended["signature"], list(collectors))]
+        if not ledger.keys.counts(signer, index + 1):
+            report.notes.append(
+                f"{key}: its collector's key is compromised since {signer.since}; not shown to be older"
+            )
     except SignatureError as error:
         if error.rule == "signature-key" and ledger.damaged:
             report.notes.append(f"{key}: entries are damaged, and its key's may be among them")

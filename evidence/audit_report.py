@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import BinaryIO, Protocol
 
 from evidence.canonical import JSON
+from evidence.cosignature import CosignerKey
 from evidence.errors import CheckFailedError
 from evidence.note import VerifierKey
 
@@ -44,6 +45,8 @@ class Expectations:
     vkeys: tuple[VerifierKey, ...] = ()
     size: int | None = None
     root: bytes | None = None
+    witnesses: tuple[CosignerKey, ...] = ()
+    """The policy's; cosignatures by others are counted, and a note says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""The collector's signature over a manifest's bytes: DSSE v1 (secure-systems-lab/dsse, protocol.md).
+"""Signatures over bytes of a stated kind: DSSE v1 (secure-systems-lab/dsse, protocol.md).
 
     what is signed   DSSEv1 36 application/vnd.akashi.manifest+json <size> <manifest's bytes>
+                     DSSEv1 31 application/vnd.akashi.key+json <size> <evidence/key_entry.py>
     what is stored   {"keyid":"akashi.invalid/5f2c61d0/collector+1f0a77c3","sig":"base64 of 64 bytes"}
 
-The log's own signature says only that the log saw an entry; this one says who collected. `keyid`
-is the key's name and id as in its vkey, without the key.
+The log's own signature says only that the log saw an entry; the collector's says who collected, and
+those over keys say which key follows which. The kind is signed too, so none passes for another, nor
+for a note, whose text ends in a newline. `keyid` is the key's name and id as in its vkey, without the key.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from evidence.errors import SignatureError
 from evidence.note import SIGNATURE_BYTES, SigningKey, VerifierKey, unbase64
 from evidence.shape import Scalar, Text
 
-PAYLOAD_TYPE: Final = "application/vnd.akashi.manifest+json"
+MANIFEST: Final = "application/vnd.akashi.manifest+json"
+KEY: Final = "application/vnd.akashi.key+json"
 
 
 def _is_signature(text: str) -> bool:
@@ -30,10 +33,9 @@ SIGNATURE: Final = {
 }
 
 
-def pae(payload: bytes) -> bytes:
+def pae(payload: bytes, kind: str = MANIFEST) -> bytes:
     """Pre-authentication encoding: lengths in ASCII decimal, so that no two payloads share it."""
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload)
 
 
 def key_id(key: VerifierKey) -> str:
@@ -41,13 +43,15 @@ def key_id(key: VerifierKey) -> str:
     return f"{key.name}+{key.key_id.hex()}"
 
 
-def sign(payload: bytes, key: SigningKey) -> dict[str, str]:
-    """The collector's signature over a manifest's exact bytes."""
-    signature = key.sign(pae(payload))
+def sign(payload: bytes, key: SigningKey, kind: str = MANIFEST) -> dict[str, str]:
+    """The key's signature over exactly these bytes, as those of this kind."""
+    signature = key.sign(pae(payload, kind))
     return {"keyid": key_id(key.verifier), "sig": base64.b64encode(signature).decode()}
 
 
-def verify(payload: bytes, signature: Mapping[str, str], vkeys: Sequence[VerifierKey]) -> VerifierKey:
+def verify(
+    payload: bytes, signature: Mapping[str, str], vkeys: Sequence[VerifierKey], kind: str = MANIFEST
+) -> VerifierKey:
     """The key, one of `vkeys`, whose signature this is.
 
     Raises SignatureError: rule `signature-form`, `signature-key` (not among `vkeys`) or `signature`.
@@ -56,7 +60,7 @@ def verify(payload: bytes, signature: Mapping[str, str], vkeys: Sequence[Verifie
         raise SignatureError("not the base64 of a 64-byte signature", rule="signature-form")
     key = next((key for key in vkeys if key_id(key) == signature["keyid"]), None)
     if key is None:
-        raise SignatureError(f"{signature['keyid']} is no known collector key", rule="signature-key")
-    if not key.verify(pae(payload), base64.b64decode(signature["sig"])):
+        raise SignatureError(f"{signature['keyid']} is no key that may sign this", rule="signature-key")
+    if not key.verify(pae(payload, kind), base64.b64decode(signature["sig"])):
         raise SignatureError(f"the signature of {signature['keyid']} does not verify", rule="signature")
     return key

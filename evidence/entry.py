@@ -17,8 +17,10 @@ from typing import Any, Final, Self, TypeAlias, cast
 from evidence.canonical import canonical, parse
 from evidence.digests import Digests
 from evidence.dsse import SIGNATURE
-from evidence.errors import EntryError, NoteError
+from evidence.errors import EntryError
 from evidence.identifiers import is_ulid
+from evidence.key_entry import KEY_BODIES, VKEY
+from evidence.key_entry import disagreements as key_disagreements
 from evidence.note import VerifierKey
 from evidence.reasons import CODES
 from evidence.shape import DIGESTS, Count, Key, OrNull, Scalar, Sha256, Slug, Text, Ulid, Utc, one_of, require
@@ -43,16 +45,7 @@ ObjectJson: TypeAlias = Mapping[str, Any]
 """One object in the store: an item of a closing entry's `objects`."""
 
 
-def _is_vkey(text: str) -> bool:
-    try:
-        VerifierKey.parse(text)
-    except NoteError:
-        return False
-    return True
-
-
 CODE: Final = Scalar(str, "a reason's code from the closed list", CODES.__contains__)
-_VKEY: Final = Scalar(str, "the vkey of an Ed25519 key", _is_vkey)
 _VERSION: Final = Scalar(str, "text of at most 1024 characters", lambda value: len(value) <= 1024)  # noqa: PLR2004
 _ENTRY: Final = {
     "v": int,
@@ -72,8 +65,8 @@ _ENDED: Final = {
     "signature": OrNull(SIGNATURE),  # of the manifest, by the collector
 }
 _BODIES: Final[Mapping[str, Any]] = {
-    "log.opened": {"origin": Text, "vkey": _VKEY},  # the log begins: its origin and its key
-    "key.added": {"role": one_of("collector"), "vkey": _VKEY},  # may sign manifests from here on
+    "log.opened": {"origin": Text, "vkey": VKEY},  # the log begins: its origin and its key
+    **KEY_BODIES,
     "custody.store": {  # the store that holds the evidence, and what it was found able to do
         "endpoint_kind": Slug,
         "bucket": Text,
@@ -163,6 +156,8 @@ def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     if entry["type"] == "log.opened":
         yield VerifierKey.parse(body["vkey"]).name != body["origin"], "origin and key name differ"
         yield body["origin"] != subject, "origin and subject differ"
+    elif entry["type"] in KEY_BODIES:
+        yield from key_disagreements(entry)
     elif entry["type"] == "custody.store":
         yield body["bucket"] != subject, "bucket and subject differ"
     elif entry["type"].startswith(("capture.", "crawl.")):

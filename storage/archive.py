@@ -15,6 +15,7 @@ from storage.keyring import Keyring
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from storage.settings import Settings
+from storage.signer import open_signer
 
 
 @dataclass
@@ -37,7 +38,8 @@ class Archive:
         settings.home.make()
         store = open_store(settings)
         keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-        ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
+        signer = open_signer(settings, keyring)
+        ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
         ledger.open()
         catalogue = Catalogue(settings.home)
         catalogue.follow(store, ledger)

@@ -1,7 +1,7 @@
 r"""Backup of what would end the log if it were lost; restore into an empty home.
 
     akashi-backup.tar     0600, pax; each name at most once, plain files only
-      keys/log.key  keys/collector.key  keys/remembered.json
+      keys/…                              all keys (storage/keyring.py), what was signed last
       ledger.sqlite                       one consistent copy (SQLite's backup interface)
       akashi.toml  store-credentials      if they are there
       store/credentials.json
@@ -32,8 +32,11 @@ from storage.home import Home
 from storage.objects import check_key
 
 _SUMS: Final = "SHA256SUMS"
-_ALWAYS: Final = ("keys/log.key", "keys/collector.key")
-_IF_THERE: Final = ("keys/remembered.json", "akashi.toml", "store-credentials", "store/credentials.json")
+_COLLECTOR: Final = "keys/collector.key"
+_LOG: Final = frozenset({"keys/log.key", "keys/log.vkey"})
+"""One of them: the log's key, or its public half where a signer elsewhere holds it."""
+_KEYS: Final = frozenset({".key", ".silent", ".vkey", ".json"})
+_IF_THERE: Final = ("akashi.toml", "store-credentials", "store/credentials.json")
 
 
 def backup(home: Home, to: Path, *, include_store: bool = False) -> None:
@@ -43,7 +46,7 @@ def backup(home: Home, to: Path, *, include_store: bool = False) -> None:
     the embedded store is in use and was asked for, CheckFailedError if what was written is not what
     was read.
     """
-    if not all((home.root / name).exists() for name in _ALWAYS):
+    if not _has_keys(_key_files(home)):
         raise UsageError(f"{home.root} has no keys yet", next="there is nothing to back up before a capture")
     if to.exists():
         raise UsageError(f"{to} is there already", next="give another name")
@@ -52,7 +55,8 @@ def backup(home: Home, to: Path, *, include_store: bool = False) -> None:
     quiet = EmbeddedStore(home).stopped() if include_store else nullcontext()
     try:
         publishing, signing = (locked(home.root / f"ledger.{name}") for name in ("publish", "sign"))
-        with quiet, TemporaryDirectory(dir=home.root) as scratch, publishing, signing:
+        scratching, keys = TemporaryDirectory(dir=home.root), locked(home.keys / "keyring.lock")
+        with quiet, scratching as scratch, publishing, signing, keys:
             sums = _write(part, _files(home, Path(scratch), include_store=include_store))
         if _read_back(part) != sums:
             raise CheckFailedError(
@@ -93,7 +97,7 @@ def restore(path: Path, home: Home) -> None:
 
 def _files(home: Home, scratch: Path, *, include_store: bool) -> dict[str, Path]:
     """What goes into the backup, by its name there; the database as one consistent copy."""
-    names = [*_ALWAYS, *(name for name in _IF_THERE if (home.root / name).exists())]
+    names = [*_key_files(home), *(name for name in _IF_THERE if (home.root / name).exists())]
     if include_store:
         store = (path for path in sorted(home.store.rglob("*")) if path.is_file() and path.name != "in-use")
         names += [path.relative_to(home.root).as_posix() for path in store]
@@ -104,6 +108,14 @@ def _files(home: Home, scratch: Path, *, include_store: bool) -> dict[str, Path]
             ours.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")
     return files
+
+
+def _key_files(home: Home) -> list[str]:
+    return [f"keys/{path.name}" for path in sorted(home.keys.glob("*")) if path.suffix in _KEYS]
+
+
+def _has_keys(names: list[str]) -> bool:
+    return _COLLECTOR in names and not _LOG.isdisjoint(names)
 
 
 def _write(part: Path, files: dict[str, Path]) -> dict[str, str]:
@@ -140,7 +152,7 @@ def _read_back(path: Path) -> dict[str, str]:
         raise _damaged(path, str(error)) from error
     if last.name != _SUMS or listed != _listing(sums) or len(sums) != len(members):
         raise _damaged(path, f"its files are not those of a {_SUMS} at its end")
-    if not sums.keys() >= set(_ALWAYS):
+    if not _has_keys(list(sums)):
         raise _damaged(path, "it holds no keys")
     return sums
 

@@ -30,7 +30,17 @@ def write_private(path: Path, data: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def move(path: Path, to: Path) -> None:
+    """Give a file another name in its folder, in place of what had it, synced. Raises OSError."""
+    path.replace(to)
+    _sync(to.parent)
+
+
+def _sync(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

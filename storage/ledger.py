@@ -19,7 +19,8 @@ docs/formats/store.md, write ordering.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -33,24 +34,25 @@ from evidence.errors import (
     LedgerUnavailableError,
     NoteError,
     ObjectConflictError,
-    ProofError,
     StoreUnavailableError,
 )
-from evidence.note import sign_note
-from evidence.proof import check_consistency
+from evidence.keys import KeyHistory
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
-from evidence.tree import EMPTY_ROOT, Frontier, leaf_hash
+from evidence.tree import Frontier, leaf_hash
 from storage.home import Home
 from storage.keyring import Keyring, Remembered
 from storage.objects import ObjectStore
 from storage.sequencer import Appended, Draft, Sequencer
 from storage.sequencer_sqlite import SqliteSequencer
+from storage.signer import LocalSigner, Signer
 from storage.tiles import Tiles
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _AUDIT: Final = "run `akashi audit`"
 _UNSIGNED: Final = 64 * MAX_ENTRIES
 """Entries that are published before a checkpoint covers them: two or three seconds of a bulk run."""
+_ABOUT_KEYS: Final = re.compile(rb'"type":"(?:log|key)\.[a-z]+","v":1\}$')
+"""The end of such an entry: its keys are sorted. A log has many entries about itself, and few of these."""
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +60,21 @@ log = logging.getLogger(__name__)
 class Ledger:
     """One log in one store. Threads may share it; any number of processes may open it at once.
 
-    `database` is a PostgreSQL URL, shared by several machines; empty: SQLite in the home.
+    `database` is a PostgreSQL URL, shared by several machines; empty: SQLite in the home. Without a
+    `signer`, the keyring signs.
     """
 
-    def __init__(self, home: Home, store: ObjectStore, keyring: Keyring, database: str = "") -> None:
+    def __init__(
+        self,
+        home: Home,
+        store: ObjectStore,
+        keyring: Keyring,
+        database: str = "",
+        signer: Signer | None = None,
+    ) -> None:
         self._store = store
         self._keyring = keyring
+        self._signer = signer or LocalSigner(keyring)
         self._sequencer = _open_sequencer(home, database)
         self._fresh: dict[bytes, Entry] = {}  # what was encoded here, until it is published
         self.tiles: Final = Tiles(store, self._sequencer.entries)
@@ -80,6 +91,11 @@ class Ledger:
             self._sequencer.sequence(list(self._due()))
         self._settle(self._sequencer.size)
         self._sign_if_possible(None)  # at least it shows that what is here contains what was signed
+
+    def catch_up(self) -> None:
+        """Only take over what the store has; nothing is appended or signed, for one whose log key is lost."""
+        with self._sequencer.publishing():
+            self._catch_up()
 
     def close(self) -> None:
         """Close the sequencer's database."""
@@ -113,6 +129,17 @@ class Ledger:
     def size(self) -> int:
         """Number of entries in the store."""
         return self._sequencer.published
+
+    @property
+    def next_index(self) -> int:
+        """The index that the next entry will have, unless somebody else appends first."""
+        return self._sequencer.size
+
+    def keys(self) -> KeyHistory:
+        """The history of this log's keys, from all entries that are sequenced."""
+        opened = self._sequencer.entry(0)
+        entries = self._sequencer.of_subject(Entry.decode(opened).subject) if opened else ()
+        return KeyHistory.of(Entry.decode(entry) for entry in entries if _ABOUT_KEYS.search(entry))
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """The published entries from an index on."""
@@ -192,26 +219,32 @@ class Ledger:
         return segment
 
     def _refuse_foreign(self) -> None:
-        opened = self._sequencer.entry(0)
-        if opened is not None and (vkey := Entry.decode(opened).body["vkey"]) != self._keyring.log.vkey:
-            raise LedgerFencedError(
-                f"the store holds the log of {vkey}, not ours",
-                next="restore that log's keys (akashi restore), or set another store_bucket",
-            )
+        """Refuse to write a log with keys that are not, or no longer, good in it."""
+        ours, history = self._keyring.verifiers, self.keys()
+        for vkey in [key.vkey for key in ours] if history.lives else ():
+            life = history.find(vkey)
+            if life is None or life.role != "log":
+                raise LedgerFencedError(
+                    f"the store holds the log of {history.lives[0].vkey}, not ours",
+                    next="restore that log's keys (akashi restore), or set another store_bucket",
+                )
+            if life.until is not None:
+                raise _ended(vkey, life.until)
 
     def _due(self) -> Iterator[Draft]:
         """What must stand in the log before anything else is appended, and does not yet."""
         origin, custody = self._keyring.origin, self._store.custody()
         if self._sequencer.size == 0:
-            yield Draft("log.opened", origin, {"origin": origin, "vkey": self._keyring.log.vkey})
-        key = {"role": "collector", "vkey": self._keyring.collector.vkey}
-        for draft in (
-            Draft("key.added", origin, key),
-            Draft("custody.store", str(custody["bucket"]), custody),
-        ):
-            latest = self._sequencer.latest(draft.type)
-            if latest is None or Entry.decode(latest).body != draft.body:
-                yield draft
+            yield Draft("log.opened", origin, {"origin": origin, "vkey": self._keyring.verifiers[0].vkey})
+        collector = self._keyring.collector.vkey
+        life = self.keys().find(collector)
+        if life is None:
+            yield Draft("key.added", origin, {"role": "collector", "vkey": collector})
+        elif life.until is not None:
+            raise _ended(collector, life.until)
+        latest = self._sequencer.latest("custody.store")
+        if latest is None or Entry.decode(latest).body != custody:
+            yield Draft("custody.store", str(custody["bucket"]), custody)
 
     def _sign_if_possible(self, size: int | None) -> None:
         """See `_sign`; a store that fails now does not undo what it has stored: the next publisher signs."""
@@ -237,7 +270,7 @@ class Ledger:
             if remembered == Remembered(size, checkpoint.root) and signed == size:
                 return
             self.tiles.publish(size, checkpoint.root, since=max(signed, remembered.size if remembered else 0))
-            note = self._signed(checkpoint, partial(self.tiles.consistency, size=size))
+            note = self._signer.sign(checkpoint, partial(self.tiles.consistency, size=size))
             note = self._put_checkpoint(checkpoint, note)
             self._keyring.remember(size, checkpoint.root)
             self._sequencer.save_frontier(frontier)
@@ -252,22 +285,6 @@ class Ledger:
             frontier.push(leaf_hash(entry))
         return frontier
 
-    def _signed(self, checkpoint: Checkpoint, consistency: Callable[[int], list[bytes]]) -> bytes:
-        """The signed note, if the tree contains the one that was signed last.
-
-        Raises LedgerUnavailableError if it does not: the sequencer's database was changed, or restored
-        from a time before.
-        """
-        size, before = checkpoint.size, self._keyring.remembered() or Remembered(0, EMPTY_ROOT)
-        try:
-            check_consistency(before.size, before.root, size, checkpoint.root, consistency(before.size))
-        except ProofError as error:
-            raise LedgerUnavailableError(
-                f"the {size} entries here do not contain the {before.size} that were signed before",
-                next=_AUDIT,
-            ) from error
-        return sign_note(checkpoint.body(), [self._keyring.log])
-
     def _put_checkpoint(self, checkpoint: Checkpoint, note: bytes) -> bytes:
         """Store it; the note that the store has, which may be an earlier one with other signatures."""
         key = checkpoint_key(checkpoint.size)
@@ -275,7 +292,7 @@ class Ledger:
             self._store.put_once(key, note, digest_bytes(note), content_type=_TEXT)
         except ObjectConflictError:
             note = self._store.read(key)
-            if parse_checkpoint(note, [self._keyring.log.verifier]) != checkpoint:
+            if parse_checkpoint(note, self._keyring.verifiers) != checkpoint:
                 raise
         return note
 
@@ -290,3 +307,10 @@ def _open_sequencer(home: Home, database: str) -> Sequencer:
 
 def _lost(what: str) -> LedgerUnavailableError:
     return LedgerUnavailableError(what, next="check endpoint and bucket; restore the objects; " + _AUDIT)
+
+
+def _ended(vkey: str, index: int) -> LedgerFencedError:
+    return LedgerFencedError(
+        f"entry {index} ended the use of a key that is here: {vkey}",
+        next="restore a newer backup (akashi restore), or put the file of that key away",
+    )

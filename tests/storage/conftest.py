@@ -78,8 +78,15 @@ def open_ledger(home: Home, store: S3Store) -> Iterator[Callable[..., Ledger]]:
     """Opens ledgers of the test's home over its store; closes their files at the end."""
     opened: list[Ledger] = []
 
-    def make(at: Home = home, over: Any = store, database: str = "", *, start: bool = True) -> Ledger:
-        ledger = Ledger(at, over, Keyring.open_or_create(at), database)
+    def make(
+        at: Home = home,
+        over: Any = store,
+        database: str = "",
+        *,
+        start: bool = True,
+        keyring: Keyring | None = None,
+    ) -> Ledger:
+        ledger = Ledger(at, over, keyring or Keyring.open_or_create(at), database)
         opened.append(ledger)
         if start:
             ledger.open()

@@ -49,13 +49,14 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_after_a_restore_the_log_goes_on_as_if_nothing_had_been_lost(
     saved: Path, home: Home, store: S3Store, tmp_path: Path, open_ledger: Callable[..., Ledger]
 ) -> None:
-    before = Keyring.open_or_create(home)
+    opened = Keyring.open_or_create(home)
+    before = (opened.log.seed, opened.collector.seed)
     assert append(open_ledger()) == 4  # after the backup
     shutil.rmtree(home.root)
     other = Home(tmp_path / "new" / "home")
     restore(saved, other)
     keyring = Keyring.open_or_create(other)
-    assert (keyring.log.seed, keyring.collector.seed) == (before.log.seed, before.collector.seed)
+    assert (keyring.log.seed, keyring.collector.seed) == before
     assert (other.root / "akashi.toml").read_text() == 'operator = "A"\n'
     assert append(open_ledger(at=other)) == 5
     assert len(read_log(store, other)) == 6
@@ -68,7 +69,7 @@ def test_a_backup_is_for_us_only_and_lists_what_it_holds(saved: Path) -> None:
     assert saved.stat().st_mode & 0o777 == 0o600
     with tarfile.open(saved) as archive:
         assert archive.getnames() == [
-            "keys/log.key", "keys/collector.key", "keys/remembered.json", "akashi.toml", "ledger.sqlite", "SHA256SUMS",
+            "keys/collector.key", "keys/log.key", "keys/remembered.json", "akashi.toml", "ledger.sqlite", "SHA256SUMS",
         ]  # fmt: skip
     assert [path.name for path in saved.parent.glob("backup*")] == ["backup.tar"]
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from evidence.canonical import canonical, parse
 from evidence.checkpoint import Checkpoint
-from evidence.dsse import sign
+from evidence.dsse import key_id, sign
 from evidence.entry import Entry
+from evidence.key_entry import sign_body
 from evidence.manifest import request_digests, seal
 from evidence.note import SigningKey, sign_note
 from evidence.proof import inclusion_path
@@ -38,6 +39,8 @@ from tests.evidence.archives import (
     warc_and_manifest,
     warc_key,
 )
+from tests.evidence.key_logs import RECOVERY, WITNESS, KeyLog, key
+from tests.vectors import witnessing
 
 HERE: Final = Path(__file__).parent
 
@@ -89,6 +92,27 @@ def proofs_of(log: Log) -> dict[str, bytes]:
     }
 
 
+def keys_in_use() -> dict[str, bytes]:
+    """The vectors of `key.*` entries: a log of its own, in which every one occurs."""
+    log = KeyLog.opened()
+    log.recovery()
+    log.append("key.added", samples.ORIGIN, {"role": "witness", "vkey": WITNESS})
+    log.rotate("log", samples.LOG_KEY, key(1))
+    log.rotate("collector", samples.COLLECTOR, key(2, "/collector"), by=RECOVERY)
+    log.retire("log", samples.LOG_KEY)
+    log.compromise("collector", samples.COLLECTOR, samples.TIME)
+    entries = {
+        f"entry/keys-{number:02d}-{Entry.decode(data).type}.json": data
+        for number, data in enumerate(log.entries)
+        if number > 1
+    }
+    return entries | {
+        "keys/history": encode_segment(log.entries),
+        "keys/checkpoint-in-overlap": log.note(5, samples.LOG_KEY, key(1)),
+        "keys/recovery.vkey": RECOVERY.vkey.encode() + b"\n",
+    }
+
+
 def _moved(item: dict[str, Any]) -> dict[str, Any]:
     return item | {"key": item["key"].replace(capture_id(10), capture_id(11))}
 
@@ -110,8 +134,10 @@ def positive() -> dict[str, bytes]:
         "manifest/manifest.json": manifest,
         "manifest/dsse.json": canonical(sign(manifest, samples.COLLECTOR)),
         "warc/capture.warc.gz": archive.data(warc_key(capture_id(10))),
+        **witnessing.positive(log.checkpoint()),
         **proofs_of(log),
         **crawl_behind(log, archive),
+        **keys_in_use(),
     }
 
 
@@ -121,13 +147,16 @@ def negative() -> dict[str, bytes]:
         f"negative/{reader}/{name}": data
         for reader, files in {
             "canonical": _bad_json(),
-            "entry": _bad_entries(),
+            "entry": _bad_entries() | _bad_key_entries(),
             "segment": _bad_segments(),
             "vkey": _bad_keys(),
             "checkpoint": _bad_checkpoints(),
             "manifest": _bad_manifests(),
         }.items()
         for name, data in files.items()
+    } | {
+        f"negative/{name}": data
+        for name, data in witnessing.negative(log_with_every_type()[0].checkpoint()).items()
     }
 
 
@@ -217,6 +246,57 @@ def _bad_entries() -> dict[str, bytes]:
         "entry-size.too-large": of(started, subject="x" * 65_535),
         "entry-type.unknown": of(started, type="capture.imagined"),
         "entry-version.two": of(started, v=2),
+    }
+
+
+def _bad_key_entries() -> dict[str, bytes]:
+    held = {name: json.loads(data) for name, data in keys_in_use().items() if name.startswith("entry/")}
+    recovery, witness, rotated, _, retired, compromised = (held[name] for name in sorted(held))
+    origin, index, stranger = samples.ORIGIN, rotated["index"], key(9)
+    said = {"role": "log", "old": samples.LOG_KEY.vkey, "new": key(1).vkey}
+
+    def of(base: dict[str, Any], **changes: Any) -> bytes:
+        return canonical(base | {"body": base["body"] | changes})
+
+    def signed(
+        by: SigningKey, new: SigningKey, /, at: int = index, log: str = origin, **changes: Any
+    ) -> bytes:
+        body = said | changes
+        return canonical(rotated | {"body": sign_body("key.rotated", log, at, body, by, new)})
+
+    def without(base: dict[str, Any], name: str) -> bytes:
+        return canonical(base | {"body": {k: v for k, v in base["body"].items() if k != name}})
+
+    forged = signed(stranger, key(1)).replace(
+        key_id(stranger.verifier).encode(), key_id(samples.LOG_KEY.verifier).encode()
+    )
+    other = key(1, "/other")
+    return {
+        "entry-consistency.compromised-in-the-future": of(compromised, since="2027-01-01T00:00:00.000Z"),
+        "entry-consistency.recovery-key-not-signed-in": without(recovery, "signature"),
+        "entry-consistency.recovery-key-signed-for-another-index": canonical(recovery | {"index": 7}),
+        "entry-consistency.recovery-key-that-did-not-accept": of(
+            recovery, acceptance=recovery["body"]["signature"]
+        ),
+        "entry-consistency.rotated-to-a-key-that-did-not-accept": signed(samples.LOG_KEY, stranger),
+        "entry-consistency.rotated-to-another-name": signed(samples.LOG_KEY, other, new=other.vkey),
+        "entry-consistency.rotated-to-itself": signed(
+            samples.LOG_KEY, samples.LOG_KEY, new=samples.LOG_KEY.vkey
+        ),
+        "entry-consistency.rotated-in-another-log": canonical(rotated | {"subject": "other.invalid"}),
+        "entry-consistency.rotation-signed-for-another-index": signed(samples.LOG_KEY, key(1), at=index + 1),
+        "entry-consistency.rotation-signed-for-another-log": signed(
+            samples.LOG_KEY, key(1), log="other.invalid"
+        ),
+        "entry-consistency.rotation-signed-in-the-old-keys-name": forged,
+        "entry-consistency.witness-with-a-key-for-notes": of(witness, vkey=samples.COLLECTOR.vkey),
+        "entry-consistency.collector-with-a-key-for-cosignatures": of(witness, role="collector"),
+        "entry-shape.log-key-added-without-a-signature": of(witness, role="log", vkey=key(1).vkey),
+        "entry-shape.retired-with-a-reason": of(retired, reason="lost"),
+        "entry-shape.rotation-without-a-signature": without(rotated, "signature"),
+        "entry-shape.rotation-without-acceptance": without(rotated, "acceptance"),
+        "entry-shape.role-improvised": of(retired, role="auditor"),
+        "entry-shape.witness-of-another-id": of(witness, vkey=WITNESS.replace("+", "+0", 1)),
     }
 
 

@@ -1,0 +1,196 @@
+"""`akashi ledger keys`: which keys the log has had, and how one follows another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from console.output import emit, json_option, say
+from evidence.canonical import utc
+from evidence.errors import UsageError
+from evidence.keys import Life
+from storage import rotation
+from storage.archive import Archive
+from storage.connect import open_store
+from storage.keyring import Keyring, read_key
+from storage.ledger import Ledger
+from storage.settings import Settings
+
+_ROLES = ("log", "collector", "recovery", "witness")
+
+
+@click.group("keys", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> int:
+    """The keys of the log: role, vkey, fingerprint, state, since which entry. docs/keys.md says what to do when.
+
+    \b
+    akashi ledger keys                                       all there ever were
+    akashi ledger keys recovery --out /mnt/usb/recovery.key  make the offline key: do this first
+    akashi ledger keys rotate --role log                     a new key follows; both sign until
+    akashi ledger keys retire VKEY                           … the old one is retired
+    akashi ledger keys compromised VKEY --since 2026-11-23T08:00:00Z
+    akashi ledger keys recover --with /mnt/usb/recovery.key  the log's key is lost
+    """
+    if context.invoked_subcommand is not None:
+        return 0
+    archive = Archive.open()
+    for life in sorted(archive.ledger.keys().lives, key=lambda life: (_ROLES.index(life.role), life.added)):
+        _show(life, archive.keyring, as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.option("--role", required=True, type=click.Choice(["log", "collector"]), help="Whose key.")
+@json_option
+def rotate(role: str, *, as_json: bool) -> int:
+    """Make a new key that follows this home's; the old one stays good until it is retired.
+
+    \b
+    akashi ledger keys rotate --role log
+    """
+    with _changing() as (ledger, keyring):
+        new = rotation.rotate(ledger, keyring, role)
+        _told(ledger, keyring, new.vkey, as_json=as_json)
+    if not as_json and role == "log":
+        say("next: publish the new vkey, make a new akashi backup, then retire the old key")
+    return 0
+
+
+@command.command()
+@click.argument("vkey")
+@json_option
+def retire(vkey: str, *, as_json: bool) -> int:
+    """End the use of a key that another has followed; it is removed from this home.
+
+    \b
+    akashi ledger keys retire akashi.invalid/5f2c61d0+9b2f0c1e+AQ…
+    """
+    with _changing() as (ledger, keyring):
+        life = rotation.retire(ledger, keyring, vkey)
+        _told(ledger, keyring, life.vkey, as_json=as_json)
+    return 0
+
+
+@command.command()
+@click.argument("vkey")
+@click.option(
+    "--since", required=True, metavar="TIME", help="From when on it may have been in other hands (UTC)."
+)
+@json_option
+def compromised(vkey: str, since: str, *, as_json: bool) -> int:
+    """Declare a key stolen: what it signed since then counts only if a timestamp or witness shows it to be older.
+
+    \b
+    akashi ledger keys compromised akashi.invalid/5f2c61d0+9b2f0c1e+AQ… --since 2026-11-23T08:00:00Z
+    """
+    moment = _moment(since)
+    with _changing() as (ledger, keyring):
+        life = rotation.compromised(ledger, keyring, vkey, moment)
+        _told(ledger, keyring, life.vkey, as_json=as_json)
+    if not as_json:
+        say("next: publish the vkey that is in use now (akashi ledger keys), make a new akashi backup")
+    return 0
+
+
+@command.command()
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Where its private half goes, 0600."
+)
+@json_option
+def recovery(out: Path, *, as_json: bool) -> int:
+    """Make the offline key that can name a new log key when the log's is lost or stolen.
+
+    \b
+    akashi ledger keys recovery --out /mnt/usb/recovery.key
+    """
+    with _changing() as (ledger, keyring):
+        made = rotation.make_recovery(ledger, keyring, out)
+        _told(ledger, keyring, made.vkey, as_json=as_json)
+    if not as_json:
+        say(f"next: take {out} off this machine; whoever has it can name the log's next key")
+    return 0
+
+
+@command.command()
+@click.option(
+    "--with",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="The recovery key's file.",
+)
+@json_option
+def recover(path: Path, *, as_json: bool) -> int:
+    """Let a new log key follow one that is lost or stolen, by the recovery key's signature.
+
+    \b
+    akashi ledger keys recover --with /mnt/usb/recovery.key
+    """
+    settings, recovery_key = Settings.load(), read_key(path)
+    origin, _, role = recovery_key.name.rpartition("/")
+    if role != "recovery":
+        raise UsageError(f"{path} is the key of {recovery_key.name}", next="name a recovery key's file")
+    store = open_store(settings)
+    keyring = Keyring.recovering(settings.home, origin)
+    ledger = Ledger(settings.home, store, keyring)
+    with keyring.changing():
+        new = rotation.recover(ledger, keyring, recovery_key)
+        _told(ledger, keyring, new.vkey, as_json=as_json)
+    if not as_json:
+        say(
+            "next: publish the new vkey, make a new akashi backup, end the old key: keys retire, or compromised"
+        )
+    return 0
+
+
+@contextmanager
+def _changing() -> Iterator[tuple[Ledger, Keyring]]:
+    archive = Archive.open()
+    with archive.keyring.changing():
+        yield archive.ledger, archive.keyring
+
+
+def _moment(since: str) -> str:
+    """A time that a person gave, as the ledger writes it. Raises UsageError."""
+    try:
+        moment = datetime.fromisoformat(since)
+        text = utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except ValueError as error:
+        raise UsageError(f"--since {since}: {error}", next="give a time like 2026-11-23T08:00:00Z") from error
+    if text > utc(datetime.now(UTC)):
+        raise UsageError(f"--since {since} lies in the future", next="give a time that has passed")
+    return text
+
+
+def _told(ledger: Ledger, keyring: Keyring, vkey: str, *, as_json: bool) -> None:
+    for life in ledger.keys().lives:
+        if life.vkey == vkey:
+            _show(life, keyring, as_json=as_json)
+
+
+def _show(life: Life, keyring: Keyring, *, as_json: bool) -> None:
+    fingerprint = hashlib.sha256(life.vkey.encode()).hexdigest()
+    state = "compromised" if life.since else "active" if life.until is None else "retired"
+    here = life.vkey in keyring.held()
+    if as_json:
+        told: dict[str, Any] = {
+            "role": life.role,
+            "vkey": life.vkey,
+            "fingerprint": fingerprint,
+            "state": state,
+        }
+        emit(told | {"added": life.added, "ended": life.until, "since": life.since or None, "here": here})
+        return
+    ended = "" if life.until is None else f", ended by entry {life.until}"
+    since = f", in other hands since {life.since}" if life.since else ""
+    click.echo(f"{life.role:9}  {life.vkey}")
+    click.echo(f"           {state}, since entry {life.added}{ended}{since}{', held here' if here else ''}")
+    click.echo(f"           sha256 {fingerprint}")

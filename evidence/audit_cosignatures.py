@@ -1,0 +1,44 @@
+"""What the witnesses' lines in the store are worth: step 10 of the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evidence.audit_report import AuditReport, Finding, ObjectSource
+from evidence.checkpoint import checkpoint_key
+from evidence.cosignature import KEY, PREFIX, CosignerKey, cosignatures
+from evidence.errors import NoteError
+from evidence.note import MAX_NOTE, split_note
+
+
+def audit_cosignatures(source: ObjectSource, keys: Sequence[CosignerKey], report: AuditReport) -> None:
+    """Judge every `ledger/anchors/<size>/witness-<key id>`. Raises what the source raises."""
+    unknown = 0
+    for head in source.list(PREFIX):
+        matched = KEY.fullmatch(head.key)
+        if matched is None:
+            continue
+        report.counts["cosignatures"] += 1
+        report.versions_of(source, head.key)
+        try:
+            unknown += not _judge(source, head.key, int(matched[1]), matched[2], keys)
+        except FileNotFoundError as error:
+            report.findings.append(Finding(head.key, "cosignature-checkpoint", f"there is no {error}"))
+        except NoteError as error:
+            report.findings.append(Finding.of(head.key, error))
+    if unknown:
+        report.notes.append(f"{unknown} cosignatures are by witnesses whose keys were not given")
+
+
+def _judge(source: ObjectSource, key: str, size: int, key_id: str, keys: Sequence[CosignerKey]) -> bool:
+    """Whether the line is by a known witness. Raises NoteError for one that is not what it should be."""
+    line, note = _read(source, key), _read(source, checkpoint_key(size))
+    *above, below = split_note(note + line)[1]
+    if len(above) != len(split_note(note)[1]) or below.key_id.hex() != key_id:
+        raise NoteError("not one line by the key that names the object", rule="cosignature-key")
+    return bool(cosignatures(note + line, keys))
+
+
+def _read(source: ObjectSource, key: str) -> bytes:
+    with source.open(key) as stream:
+        return stream.read(MAX_NOTE + 1)
