@@ -26,6 +26,7 @@ test: setup lint
 
 test-all: setup
 	@tests/wordpress/setup
+	@tests/postgres/setup
 	@tests/replay/setup
 	@benchmarks/recording/setup quick
 	@$(PY) -m pytest -n 2 $(SIDE_BY_SIDE) -m slow

@@ -11,7 +11,7 @@ bodies below are frozen: a change is a new `v`, never another meaning.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias, cast
 
 from evidence.canonical import canonical, parse
@@ -109,7 +109,7 @@ class Entry:
 
     def encode(self) -> bytes:
         """The entry's bytes. Raises EntryError for what must never be appended, CanonicalError likewise."""
-        document = asdict(self)
+        document = {name: getattr(self, name) for name in _ENTRY}
         _refuse(document)
         data = canonical(document)
         if len(data) > MAX_ENTRY:

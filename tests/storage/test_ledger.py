@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,12 +23,15 @@ from evidence.errors import (
 from evidence.identifiers import new_ulid
 from evidence.note import sign_note
 from evidence.segment import encode_segment, parse_segment, segment_key
+from evidence.tiles import decode_bundle, decode_tile, parse_path, places
 from evidence.tree import leaf_hash, root_of
 from storage.home import Home
-from storage.keyring import Keyring
+from storage.keyring import Keyring, Remembered
 from storage.ledger import Ledger
 from storage.objects import Abilities
 from storage.s3 import S3Store
+from storage.sequencer import Draft
+from tests.postgres.server import Postgres
 from tests.storage.faults import Fault, FaultyStore
 from tests.storage.samples import REQUEST
 
@@ -54,8 +58,20 @@ def read_log(store: S3Store, home: Home) -> list[Entry]:
         parse_checkpoint(store.read(head.key), [keyring.log.verifier])
         for head in store.list("ledger/checkpoints/")
     ]
+    tiles: set[str] = set()
     for checkpoint in checkpoints:
         assert checkpoint.root == root_of(leaves[: checkpoint.size])
+        tiles.update(f"ledger/{place.path}" for place in places(checkpoint.size))
+    held = {head.key: store.read(head.key) for head in store.list("ledger/tile/")}
+    assert tiles - set(held) == set()
+    for key, data in held.items():  # those of no checkpoint too: a crash left them, and they are as true
+        place = parse_path(key.removeprefix("ledger/"))
+        assert place is not None
+        ours = slice(place.number * 256, place.number * 256 + place.width)
+        if place.level is None:
+            assert decode_bundle(data, place.width) == entries[ours]
+        else:
+            assert place.level > 0 or decode_tile(data, place.width) == leaves[ours]
     remembered = keyring.remembered()
     assert remembered is not None
     assert (checkpoints[-1].size, checkpoints[-1].root) >= (remembered.size, remembered.root)
@@ -122,7 +138,13 @@ def test_what_is_no_entry_is_refused_and_leaves_no_gap(
     assert len(read_log(store, home)) == 4
 
 
-WRITES = ["ledger/segments/", "ledger/checkpoints/", "ledger/checkpoint"]
+WRITES = [
+    "ledger/segments/",
+    "ledger/tile/0/",
+    "ledger/tile/entries/",
+    "ledger/checkpoints/",
+    "ledger/checkpoint",
+]
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -224,6 +246,134 @@ def test_of_two_copies_of_one_home_the_second_writer_is_fenced_for_good(
     assert len(read_log(store, home)) == 5
 
 
+def test_of_two_rivals_that_write_at_once_one_is_fenced_and_the_other_never_notices(
+    open_ledger: Opener, store: S3Store, home: Home, tmp_path: Path
+) -> None:
+    open_ledger().close()
+    copy = Home(tmp_path / "copy")
+    shutil.copytree(home.root, copy.root)
+
+    def write(ledger: Ledger) -> list[tuple[int, bytes]]:
+        given: list[tuple[int, bytes]] = []
+        with suppress(LedgerFencedError):
+            for _ in range(6):
+                drafts = [Draft("capture.started", new_ulid(), REQUEST) for _ in range(3)]
+                given += [(one.index, one.entry) for one in ledger.append_many(drafts)]
+        return given
+
+    with ThreadPoolExecutor(2) as pool:
+        fenced, won = sorted(pool.map(write, [open_ledger(), open_ledger(at=copy)]), key=len)
+    assert fenced == []
+    assert [index for index, _ in won] == list(range(3, 21))
+    log = read_log(store, home if Keyring.open_or_create(home).remembered() == signed(store, home) else copy)
+    assert [(entry.index, entry.encode()) for entry in log[3:]] == won
+
+
+def signed(store: S3Store, home: Home) -> Remembered:
+    newest = list(store.list("ledger/checkpoints/"))[-1]
+    checkpoint = parse_checkpoint(store.read(newest.key), [Keyring.open_or_create(home).log.verifier])
+    return Remembered(checkpoint.size, checkpoint.root)
+
+
+def test_machines_that_share_keys_and_a_database_are_no_rivals(
+    open_ledger: Opener, store: S3Store, home: Home, tmp_path: Path, postgres: Postgres
+) -> None:
+    database = postgres.new_database()
+    open_ledger(database=database).close()
+    copy = Home(tmp_path / "copy")
+    shutil.copytree(home.root, copy.root)
+    one, other = open_ledger(database=database), open_ledger(at=copy, database=database)
+    assert [append(ledger) for ledger in (one, other, other, one, other)] == [3, 4, 5, 6, 7]
+    assert len(read_log(store, home)) == 8
+    assert Keyring.open_or_create(copy).remembered() == signed(store, copy)
+    rival = open_ledger(database=postgres.new_database())  # the store's log, taken over into another
+    assert append(one) == 8
+    with pytest.raises(LedgerFencedError, match="entry 8 in the store is not ours"):
+        append(rival)
+    assert append(other) == 9
+    assert len(read_log(store, copy)) == 10
+
+
+def test_a_lost_postgres_is_rebuilt_from_the_store(
+    open_ledger: Opener, store: S3Store, home: Home, postgres: Postgres
+) -> None:
+    ledger = open_ledger(database=postgres.new_database())
+    for _ in range(2):
+        append(ledger)
+    before = [ledger.entry_bytes(index) for index in range(5)]
+    again = open_ledger(database=postgres.new_database())
+    assert [again.entry_bytes(index) for index in range(5)] == before
+    assert append(again) == 5
+    assert append(open_ledger()) == 6  # and back to SQLite
+    assert len(read_log(store, home)) == 7
+
+
+def test_many_are_appended_at_once_in_full_segments_under_one_checkpoint(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    ledger = open_ledger()
+    made = ledger.append_many([Draft("capture.started", new_ulid(), REQUEST) for _ in range(600)])
+    assert [one.index for one in made] == list(range(3, 603))
+    assert [ledger.entry_bytes(one.index) for one in made] == [one.entry for one in made]
+    keys = [head.key for head in store.list("ledger/segments/")]
+    assert keys == [segment_key(n) for n in (0, 3, 259, 515)]
+    assert [head.key for head in store.list("ledger/checkpoints/")] == [checkpoint_key(n) for n in (3, 603)]
+    assert len(read_log(store, home)) == 603
+    assert ledger.append_many([]) == []
+
+
+def test_a_long_run_is_signed_now_and_then(
+    open_ledger: Opener, store: S3Store, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.ledger._UNSIGNED", 256)
+    open_ledger().append_many([Draft("capture.started", new_ulid(), REQUEST) for _ in range(600)])
+    sizes = [head.key for head in store.list("ledger/checkpoints/")]
+    assert sizes == [checkpoint_key(n) for n in (3, 259, 515, 603)]
+    assert len(read_log(store, home)) == 603
+
+
+def test_of_many_that_are_appended_at_once_one_that_is_no_entry_keeps_all_out(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    ledger = open_ledger()
+    drafts = [Draft("capture.started", new_ulid(), REQUEST) for _ in range(9)]
+    with pytest.raises(EntryError):
+        ledger.append_many([*drafts, Draft("capture.vanished", new_ulid(), {})])
+    assert append(ledger) == 3
+    assert len(read_log(store, home)) == 4
+
+
+def test_a_sign_reads_only_what_is_new(
+    open_ledger: Opener, store: S3Store, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger()
+    ledger.append_many([Draft("capture.started", new_ulid(), REQUEST) for _ in range(600)])
+    ledger.close()
+    ledger = open_ledger()
+    asked: list[int] = []
+    read = ledger._sequencer.entries
+    monkeypatch.setattr(ledger._sequencer, "entries", lambda a, b: (asked.append(a), read(a, b))[1])
+    append(ledger)
+    append(ledger)
+    assert asked
+    assert min(asked) >= 512  # the last tile's first leaf: it is written whole
+
+
+def test_a_checkpoint_that_the_store_has_with_other_signatures_is_taken_as_it_is(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    ledger = open_ledger()
+    keyring = Keyring.open_or_create(home)
+    drafts = [Draft("capture.started", new_ulid(), REQUEST)]
+    (made,) = ledger._sequencer.sequence(drafts)
+    leaves = [leaf_hash(entry) for entry in ledger._sequencer.entries(0, 4)]
+    note = sign_note(Checkpoint(keyring.origin, 4, root_of(leaves)).body(), [keyring.log, keyring.collector])
+    store.put_once(checkpoint_key(4), note, digest_bytes(note), content_type="text/plain")
+    assert [entry.index for entry in ledger.entries_of(made.decoded.subject)] == [3]
+    assert store.read("ledger/checkpoint") == note
+    assert append(ledger) == 4
+
+
 def remove(store: S3Store, key: str) -> None:
     """Take an object away as an administrator of the store could."""
     for version in store.versions(key):
@@ -292,6 +442,19 @@ def test_another_checkpoint_of_the_same_size_stops_the_log(
     store.put_once(checkpoint_key(4), forged, digest_bytes(forged), content_type="text/plain")
     with pytest.raises(LedgerFencedError, match="another checkpoint of 4 entries"):
         append(ledger)
+
+
+def test_a_tile_that_differs_stops_the_log_before_it_is_signed(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    ledger = open_ledger()
+    store.put_once("ledger/tile/0/000.p/4", b"f" * 128, digest_bytes(b"f" * 128), content_type="text/plain")
+    with pytest.raises(LedgerUnavailableError, match=r"ledger/tile/0/000.p/4 in the store is not what"):
+        append(ledger)
+    assert store.head(checkpoint_key(4)) is None
+    remove(store, "ledger/tile/0/000.p/4")
+    assert append(ledger) == 4
+    assert len(read_log(store, home)) == 5
 
 
 def test_a_memory_from_an_older_backup_is_brought_up_to_date(
