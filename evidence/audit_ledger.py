@@ -138,7 +138,7 @@ def audit_ledger(
         tiles.follow(stretch)
         size = stretch.end
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
-        means.progress(size, max(size, *segments.trusted, 0))
+        means.progress(size, max([size, *segments.trusted]))
     _check_roots(segments.roots, known, size, ledger, report)
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
     tiles.close(newest)
