@@ -23,7 +23,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -60,6 +60,9 @@ def unbase64(text: str) -> bytes | None:
 class VerifierKey:
     """A public key and the name it signs under."""
 
+    algorithm: ClassVar[bytes] = b"\x01"
+    """The byte that C2SP gives this kind of signature; part of the key id and the vkey."""
+
     name: str
     public: bytes
 
@@ -74,12 +77,14 @@ class VerifierKey:
     @property
     def key_id(self) -> bytes:
         """The four bytes by which signatures name this key."""
-        return hashlib.sha256(self.name.encode() + b"\n\x01" + self.public).digest()[:KEY_ID_BYTES]
+        return hashlib.sha256(b"\n".join((self.name.encode(), self.algorithm + self.public))).digest()[
+            :KEY_ID_BYTES
+        ]
 
     @property
     def vkey(self) -> str:
         """The key as text, e.g. to print, publish and compare."""
-        public = base64.b64encode(b"\x01" + self.public).decode()
+        public = base64.b64encode(self.algorithm + self.public).decode()
         return f"{self.name}+{self.key_id.hex()}+{public}"
 
     @classmethod
@@ -87,8 +92,9 @@ class VerifierKey:
         """Read a vkey. Raises NoteError (rule `vkey`, `key-name`, `key`)."""
         name, key_id, encoded, *_ = (*vkey.split("+", 2), "", "")  # base64 may hold a '+', the others not
         blob = unbase64(encoded)
-        if blob is None or blob[:1] != b"\x01" or len(blob) != 1 + PUBLIC_KEY_BYTES:
-            raise NoteError("a vkey holds 0x01 and 32 bytes of Ed25519 key", rule="vkey")
+        if blob is None or blob[:1] != cls.algorithm or len(blob) != 1 + PUBLIC_KEY_BYTES:
+            what = f"0x{cls.algorithm.hex()} and 32 bytes of Ed25519 key"
+            raise NoteError(f"such a key's vkey holds {what}", rule="vkey")
         key = cls(name, blob[1:])
         if key_id != key.key_id.hex():
             raise NoteError(f"the vkey's id is {key_id}, its key's is {key.key_id.hex()}", rule="vkey")
@@ -141,8 +147,19 @@ class SigningKey:
 
     def sign_line(self, text: str) -> str:
         """The signature line over a note's text, with its newline."""
-        blob = self.verifier.key_id + self.sign(text.encode())
-        return f"{_DASH} {self.name} {base64.b64encode(blob).decode()}\n"
+        return str(SignatureLine(self.name, self.verifier.key_id, self.sign(text.encode())))
+
+
+class SignatureLine(NamedTuple):
+    """A line below a note: who says to have signed, and what; nothing of it is verified."""
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+    def __str__(self) -> str:
+        """The line, with its newline."""
+        return f"{_DASH} {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
 
 
 class OpenedNote(NamedTuple):
@@ -163,8 +180,28 @@ def sign_note(text: str, keys: Sequence[SigningKey]) -> bytes:
 def open_note(data: bytes, vkeys: Sequence[VerifierKey]) -> OpenedNote:
     """The text of a note that at least one known key signed, and that no known key signed badly.
 
-    Raises NoteError; its rule is `size`, `text`, `form`, `signatures`, `signature-line`,
-    `signature` (a known key's does not verify) or `unsigned` (no known key signed).
+    Raises NoteError: the rules of `split_note`, or `signature` (a known key's does not verify),
+    `unsigned` (no known key signed).
+    """
+    text, lines = split_note(data)
+    known = {(key.name, key.key_id): key for key in vkeys}
+    verified: list[str] = []
+    for line in lines:
+        key = known.get((line.name, line.key_id))
+        if key is None:
+            continue
+        if not key.verify(text.encode(), line.signature):
+            raise NoteError(f"the signature of {key.name} does not verify", rule="signature")
+        verified.append(key.name)
+    if not verified:
+        raise NoteError("no known key signed this note", rule="unsigned")
+    return OpenedNote(text, tuple(verified))
+
+
+def split_note(data: bytes) -> tuple[str, tuple[SignatureLine, ...]]:
+    """A note's text and its signature lines, none of them verified: believe nothing of it yet.
+
+    Raises NoteError; its rule is `size`, `text`, `form`, `signatures` or `signature-line`.
     """
     if len(data) > MAX_NOTE:
         raise NoteError(f"{len(data)} bytes exceed {MAX_NOTE}", rule="size")
@@ -175,27 +212,19 @@ def open_note(data: bytes, vkeys: Sequence[VerifierKey]) -> OpenedNote:
     body, separator, tail = whole.rpartition("\n\n")
     if not separator or not tail.endswith("\n"):
         raise NoteError("no empty line before the signatures, or no newline behind", rule="form")
-    text = body + "\n"
-    _refuse_text(text)
+    _refuse_text(body + "\n")
     lines = tail[:-1].split("\n")
     if len(lines) > MAX_SIGNATURES:
         raise NoteError(f"{len(lines)} signatures exceed {MAX_SIGNATURES}", rule="signatures")
-    known = {(key.name, key.key_id): key for key in vkeys}
-    verified: list[str] = []
-    for line in lines:
-        matched = _LINE.fullmatch(line)
-        blob = unbase64(matched[2]) if matched else None
-        if matched is None or blob is None or len(blob) <= KEY_ID_BYTES:
-            raise NoteError("a line behind the empty line is no signature line", rule="signature-line")
-        key = known.get((matched[1], blob[:KEY_ID_BYTES]))
-        if key is None:
-            continue
-        if not key.verify(text.encode(), blob[KEY_ID_BYTES:]):
-            raise NoteError(f"the signature of {key.name} does not verify", rule="signature")
-        verified.append(key.name)
-    if not verified:
-        raise NoteError("no known key signed this note", rule="unsigned")
-    return OpenedNote(text, tuple(verified))
+    return body + "\n", tuple(map(_signature_line, lines))
+
+
+def _signature_line(line: str) -> SignatureLine:
+    matched = _LINE.fullmatch(line)
+    blob = unbase64(matched[2]) if matched else None
+    if matched is None or blob is None or len(blob) <= KEY_ID_BYTES:
+        raise NoteError("a line behind the empty line is no signature line", rule="signature-line")
+    return SignatureLine(matched[1], blob[:KEY_ID_BYTES], blob[KEY_ID_BYTES:])
 
 
 def _refuse_text(text: str) -> None:

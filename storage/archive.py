@@ -15,6 +15,7 @@ from storage.keyring import Keyring
 from storage.ledger import Ledger
 from storage.objects import ObjectStore
 from storage.settings import Settings
+from storage.signer import open_signer
 
 
 @dataclass
@@ -36,8 +37,11 @@ class Archive:
         settings = settings or Settings.load()
         settings.home.make()
         store = open_store(settings)
-        keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-        ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
+        keyring = Keyring.open_or_create(
+            settings.home, settings.ledger_origin, elsewhere=bool(settings.ledger_signer)
+        )
+        signer = open_signer(settings, keyring)
+        ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
         ledger.open()
         catalogue = Catalogue(settings.home)
         catalogue.follow(store, ledger)

@@ -54,9 +54,9 @@ def backup(home: Home, to: Path, *, include_store: bool = False) -> None:
     part.unlink(missing_ok=True)
     quiet = EmbeddedStore(home).stopped() if include_store else nullcontext()
     try:
-        locks = (home.root / "ledger.publish", home.root / "ledger.sign", home.keys / "keyring.lock")
-        publishing, signing, changing = map(locked, locks)
-        with quiet, TemporaryDirectory(dir=home.root) as scratch, publishing, signing, changing:
+        publishing, signing = (locked(home.root / f"ledger.{name}") for name in ("publish", "sign"))
+        scratching, keys = TemporaryDirectory(dir=home.root), locked(home.keys / "keyring.lock")
+        with quiet, scratching as scratch, publishing, signing, keys:
             sums = _write(part, _files(home, Path(scratch), include_store=include_store))
         if _read_back(part) != sums:
             raise CheckFailedError(

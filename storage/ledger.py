@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -34,27 +34,25 @@ from evidence.errors import (
     LedgerUnavailableError,
     NoteError,
     ObjectConflictError,
-    ProofError,
     StoreUnavailableError,
 )
 from evidence.keys import KeyHistory
-from evidence.note import sign_note
-from evidence.proof import check_consistency
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
-from evidence.tree import EMPTY_ROOT, Frontier, leaf_hash
+from evidence.tree import Frontier, leaf_hash
 from storage.home import Home
 from storage.keyring import Keyring, Remembered
 from storage.objects import ObjectStore
 from storage.sequencer import Appended, Draft, Sequencer
 from storage.sequencer_sqlite import SqliteSequencer
+from storage.signer import LocalSigner, Signer
 from storage.tiles import Tiles
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _AUDIT: Final = "run `akashi audit`"
-_ABOUT_KEYS: Final = re.compile(rb'"type":"(?:log|key)\.[a-z]+","v":1\}$')
-"""The end of such an entry: its keys are sorted. A log has many entries about itself, and few of these."""
 _UNSIGNED: Final = 64 * MAX_ENTRIES
 """Entries that are published before a checkpoint covers them: two or three seconds of a bulk run."""
+_ABOUT_KEYS: Final = re.compile(rb'"type":"(?:log|key)\.[a-z]+","v":1\}$')
+"""The end of such an entry: its keys are sorted. A log has many entries about itself, and few of these."""
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +60,21 @@ log = logging.getLogger(__name__)
 class Ledger:
     """One log in one store. Threads may share it; any number of processes may open it at once.
 
-    `database` is a PostgreSQL URL, shared by several machines; empty: SQLite in the home.
+    `database` is a PostgreSQL URL, shared by several machines; empty: SQLite in the home. Without a
+    `signer`, the keyring signs.
     """
 
-    def __init__(self, home: Home, store: ObjectStore, keyring: Keyring, database: str = "") -> None:
+    def __init__(
+        self,
+        home: Home,
+        store: ObjectStore,
+        keyring: Keyring,
+        database: str = "",
+        signer: Signer | None = None,
+    ) -> None:
         self._store = store
         self._keyring = keyring
+        self._signer = signer or LocalSigner(keyring)
         self._sequencer = _open_sequencer(home, database)
         self._fresh: dict[bytes, Entry] = {}  # what was encoded here, until it is published
         self.tiles: Final = Tiles(store, self._sequencer.entries)
@@ -254,7 +261,7 @@ class Ledger:
             if remembered == Remembered(size, checkpoint.root) and signed == size:
                 return
             self.tiles.publish(size, checkpoint.root, since=max(signed, remembered.size if remembered else 0))
-            note = self._signed(checkpoint, partial(self.tiles.consistency, size=size))
+            note = self._signer.sign(checkpoint, partial(self.tiles.consistency, size=size))
             note = self._put_checkpoint(checkpoint, note)
             self._keyring.remember(size, checkpoint.root)
             self._sequencer.save_frontier(frontier)
@@ -268,22 +275,6 @@ class Ledger:
         for entry in self._sequencer.entries(frontier.size, size):
             frontier.push(leaf_hash(entry))
         return frontier
-
-    def _signed(self, checkpoint: Checkpoint, consistency: Callable[[int], list[bytes]]) -> bytes:
-        """The signed note, if the tree contains the one that was signed last.
-
-        Raises LedgerUnavailableError if it does not: the sequencer's database was changed, or restored
-        from a time before.
-        """
-        size, before = checkpoint.size, self._keyring.remembered() or Remembered(0, EMPTY_ROOT)
-        try:
-            check_consistency(before.size, before.root, size, checkpoint.root, consistency(before.size))
-        except ProofError as error:
-            raise LedgerUnavailableError(
-                f"the {size} entries here do not contain the {before.size} that were signed before",
-                next=_AUDIT,
-            ) from error
-        return sign_note(checkpoint.body(), self._keyring.log_keys())
 
     def _put_checkpoint(self, checkpoint: Checkpoint, note: bytes) -> bytes:
         """Store it; the note that the store has, which may be an earlier one with other signatures."""

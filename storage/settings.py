@@ -34,6 +34,12 @@ class Settings:
     """`governance`, or `legal`: COMPLIANCE locks, and refusal of a store or sandbox that lacks anything."""
     ledger_origin: str = ""
     """The log's name in checkpoints; empty: `akashi.invalid/<8 hex of its key>`."""
+    ledger_signer: str = ""
+    """Where `akashi ledger sign` holds the log's key: `unix:/path`, `http://127.0.0.1:port`, `https://…`; empty: here."""
+    ledger_policy: str = ""
+    """File (c2sp.org/tlog-policy) that names the log's witnesses, their URLs and the quorum; empty: none."""
+    ledger_allow_private: bool = False
+    """Witnesses and timestamp authorities may be at addresses that are not public."""
     ledger_database: str = ""
     """PostgreSQL URL of the sequencer that several machines share; empty: SQLite in the home."""
     operator: str = ""

@@ -10,16 +10,18 @@ import pytest
 
 from evidence import canonical
 from evidence.checkpoint import parse_checkpoint
+from evidence.cosignature import CosignerKey, cosignatures, cosigner_of
 from evidence.entry import ENTRY_TYPES, Entry
 from evidence.errors import CheckFailedError
 from evidence.manifest import parse_manifest
 from evidence.note import VerifierKey
+from evidence.policy import Policy
 from evidence.segment import parse_segment
 from evidence.tiles import bundle_path, decode_bundle, decode_tile, tile_path
 from evidence.tlog_proof import TlogProof
 from evidence.tree import leaf_hash, root_of
 from tests.evidence import samples
-from tests.vectors import make
+from tests.vectors import make, witnessing
 
 VECTORS = Path(make.__file__).parent
 NEGATIVES = sorted(path for path in VECTORS.glob("negative/*/*") if path.is_file())
@@ -30,6 +32,11 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "vkey": lambda data: VerifierKey.parse(data.decode()),
     "checkpoint": lambda data: parse_checkpoint(data, [samples.LOG_KEY.verifier]),
     "manifest": parse_manifest,
+    "cosignature": lambda data: cosignatures(
+        data, [cosigner_of(witnessing.UNIVERSITY)], latest=witnessing.TIME + 60
+    ),
+    "witness-vkey": lambda data: CosignerKey.parse(data.decode()),
+    "policy": Policy.parse,
 }
 
 

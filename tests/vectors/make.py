@@ -40,6 +40,7 @@ from tests.evidence.archives import (
     warc_key,
 )
 from tests.evidence.key_logs import RECOVERY, WITNESS, KeyLog, key
+from tests.vectors import witnessing
 
 HERE: Final = Path(__file__).parent
 
@@ -133,6 +134,7 @@ def positive() -> dict[str, bytes]:
         "manifest/manifest.json": manifest,
         "manifest/dsse.json": canonical(sign(manifest, samples.COLLECTOR)),
         "warc/capture.warc.gz": archive.data(warc_key(capture_id(10))),
+        **witnessing.positive(log.checkpoint()),
         **proofs_of(log),
         **crawl_behind(log, archive),
         **keys_in_use(),
@@ -152,6 +154,9 @@ def negative() -> dict[str, bytes]:
             "manifest": _bad_manifests(),
         }.items()
         for name, data in files.items()
+    } | {
+        f"negative/{name}": data
+        for name, data in witnessing.negative(log_with_every_type()[0].checkpoint()).items()
     }
 
 
