@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from console.output import emit, json_option, say
+from console.spread import all_means
 from evidence.audit import audit
 from storage.archive import Archive
 from storage.folder import FolderCopy
@@ -39,7 +40,8 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
     if policy := load_policy(archive.settings):
         expected = replace(expected, witnesses=tuple(known.key for known in policy.witnesses.values()))
-    report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)
+    with all_means() as means:
+        report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since, means=means)
     for finding in report.findings:
         if as_json:
             emit(finding.as_json())

@@ -23,6 +23,7 @@ from storage.keyring import Keyring
 from storage.ledger import Ledger
 from storage.probe import probe
 from storage.settings import Settings
+from storage.signer import open_signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,10 @@ def _store(settings: Settings) -> Iterator[Finding]:
         + (f"lacks {', '.join(lacking)}" if lacking else "keeps write-once"),
         "the legal profile refuses such a store: see docs/formats/store.md" if lacking else "",
     )
-    keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-    ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
+    keyring = Keyring.open_or_create(
+        settings.home, settings.ledger_origin, elsewhere=bool(settings.ledger_signer)
+    )
+    ledger = Ledger(settings.home, store, keyring, settings.ledger_database, open_signer(settings, keyring))
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.verifiers[0].vkey}")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from console.output import emit, json_option, say
 from evidence.canonical import utc
 from evidence.errors import UsageError
 from evidence.keys import Life
+from evidence.note import VerifierKey
 from storage import rotation
 from storage.archive import Archive
 from storage.connect import open_store
@@ -56,27 +56,20 @@ def rotate(role: str, *, as_json: bool) -> int:
     \b
     akashi ledger keys rotate --role log
     """
-    with _changing() as (ledger, keyring):
-        new = rotation.rotate(ledger, keyring, role)
-        _told(ledger, keyring, new.vkey, as_json=as_json)
-    if not as_json and role == "log":
-        say("next: publish the new vkey, make a new akashi backup, then retire the old key")
-    return 0
+    then = "publish the new vkey, make a new akashi backup, then retire the old key"
+    return _change(lambda ledger, keyring: rotation.rotate(ledger, keyring, role), then, as_json=as_json)
 
 
 @command.command()
 @click.argument("vkey")
 @json_option
 def retire(vkey: str, *, as_json: bool) -> int:
-    """End the use of a key that another has followed; it is removed from this home.
+    """End the use of a key that another has followed; a log key is removed from this home.
 
     \b
     akashi ledger keys retire akashi.invalid/5f2c61d0+9b2f0c1e+AQ…
     """
-    with _changing() as (ledger, keyring):
-        life = rotation.retire(ledger, keyring, vkey)
-        _told(ledger, keyring, life.vkey, as_json=as_json)
-    return 0
+    return _change(lambda ledger, keyring: rotation.retire(ledger, keyring, vkey), "", as_json=as_json)
 
 
 @command.command()
@@ -91,13 +84,10 @@ def compromised(vkey: str, since: str, *, as_json: bool) -> int:
     \b
     akashi ledger keys compromised akashi.invalid/5f2c61d0+9b2f0c1e+AQ… --since 2026-11-23T08:00:00Z
     """
-    moment = _moment(since)
-    with _changing() as (ledger, keyring):
-        life = rotation.compromised(ledger, keyring, vkey, moment)
-        _told(ledger, keyring, life.vkey, as_json=as_json)
-    if not as_json:
-        say("next: publish the vkey that is in use now (akashi ledger keys), make a new akashi backup")
-    return 0
+    moment, then = _moment(since), "publish the vkey that is in use now, make a new akashi backup"
+    return _change(
+        lambda ledger, keyring: rotation.compromised(ledger, keyring, vkey, moment), then, as_json=as_json
+    )
 
 
 @command.command()
@@ -111,12 +101,10 @@ def recovery(out: Path, *, as_json: bool) -> int:
     \b
     akashi ledger keys recovery --out /mnt/usb/recovery.key
     """
-    with _changing() as (ledger, keyring):
-        made = rotation.make_recovery(ledger, keyring, out)
-        _told(ledger, keyring, made.vkey, as_json=as_json)
-    if not as_json:
-        say(f"next: take {out} off this machine; whoever has it can name the log's next key")
-    return 0
+    then = f"take {out} off this machine; whoever has it can name the log's next key"
+    return _change(
+        lambda ledger, keyring: rotation.make_recovery(ledger, keyring, out), then, as_json=as_json
+    )
 
 
 @command.command()
@@ -134,28 +122,31 @@ def recover(path: Path, *, as_json: bool) -> int:
     \b
     akashi ledger keys recover --with /mnt/usb/recovery.key
     """
-    settings, recovery_key = Settings.load(), read_key(path)
-    origin, _, role = recovery_key.name.rpartition("/")
+    settings, by = Settings.load(), read_key(path)
+    origin, _, role = by.name.rpartition("/")
     if role != "recovery":
-        raise UsageError(f"{path} is the key of {recovery_key.name}", next="name a recovery key's file")
-    store = open_store(settings)
+        raise UsageError(f"{path} is the key of {by.name}", next="name a recovery key's file")
     keyring = Keyring.recovering(settings.home, origin)
-    ledger = Ledger(settings.home, store, keyring)
+    ledger = Ledger(settings.home, open_store(settings), keyring, settings.ledger_database)
+    then = "publish the new vkey, make a new akashi backup, end the old key: keys retire, or compromised"
     with keyring.changing():
-        new = rotation.recover(ledger, keyring, recovery_key)
-        _told(ledger, keyring, new.vkey, as_json=as_json)
-    if not as_json:
-        say(
-            "next: publish the new vkey, make a new akashi backup, end the old key: keys retire, or compromised"
-        )
-    return 0
+        return _told(ledger, keyring, rotation.recover(ledger, keyring, by).vkey, then, as_json=as_json)
 
 
-@contextmanager
-def _changing() -> Iterator[tuple[Ledger, Keyring]]:
+def _change(change: Callable[[Ledger, Keyring], VerifierKey | Life], then: str, *, as_json: bool) -> int:
     archive = Archive.open()
     with archive.keyring.changing():
-        yield archive.ledger, archive.keyring
+        made = change(archive.ledger, archive.keyring)
+        return _told(archive.ledger, archive.keyring, made.vkey, then, as_json=as_json)
+
+
+def _told(ledger: Ledger, keyring: Keyring, vkey: str, then: str, *, as_json: bool) -> int:
+    for life in ledger.keys().lives:
+        if life.vkey == vkey:
+            _show(life, keyring, as_json=as_json)
+    if then and not as_json:
+        say(f"next: {then}")
+    return 0
 
 
 def _moment(since: str) -> str:
@@ -168,12 +159,6 @@ def _moment(since: str) -> str:
     if text > utc(datetime.now(UTC)):
         raise UsageError(f"--since {since} lies in the future", next="give a time that has passed")
     return text
-
-
-def _told(ledger: Ledger, keyring: Keyring, vkey: str, *, as_json: bool) -> None:
-    for life in ledger.keys().lives:
-        if life.vkey == vkey:
-            _show(life, keyring, as_json=as_json)
 
 
 def _show(life: Life, keyring: Keyring, *, as_json: bool) -> None:

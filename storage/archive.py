@@ -37,7 +37,9 @@ class Archive:
         settings = settings or Settings.load()
         settings.home.make()
         store = open_store(settings)
-        keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
+        keyring = Keyring.open_or_create(
+            settings.home, settings.ledger_origin, elsewhere=bool(settings.ledger_signer)
+        )
         signer = open_signer(settings, keyring)
         ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
         ledger.open()

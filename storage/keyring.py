@@ -55,13 +55,19 @@ class Keyring:
         """The log's name in checkpoints."""
 
     @classmethod
-    def open_or_create(cls, home: Home, origin: str = "") -> Keyring:
+    def open_or_create(cls, home: Home, origin: str = "", *, elsewhere: bool = False) -> Keyring:
         """The home's keys, made if it is new; `origin` names a new log, else it is named by its key.
 
+        `elsewhere`: a signer holds the log's key, of which `log.vkey` must be here already.
         Raises LedgerUnavailableError for keys that are missing or damaged, UsageError for keys that
         others may read and for an origin other than the log's.
         """
         home.make()
+        if elsewhere and not (home.keys / "log.vkey").exists():
+            raise UsageError(
+                f"{home.keys / 'log.vkey'} is missing, the public half of the key that the signer holds",
+                next="put there what `akashi ledger sign --key-only` prints on the signer's machine",
+            )
         with locked(home.keys / "keyring.lock"):
             if not any(home.keys.glob("*.key")) and not (home.keys / "remembered.json").exists():
                 _create(home, origin)

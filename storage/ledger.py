@@ -25,7 +25,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
+from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.entry import Entry
 from evidence.errors import (
@@ -292,7 +292,7 @@ class Ledger:
             self._store.put_once(key, note, digest_bytes(note), content_type=_TEXT)
         except ObjectConflictError:
             note = self._store.read(key)
-            if parse_checkpoint(note, self._keyring.verifiers) != checkpoint:
+            if self.keys().checkpoint(note) != checkpoint:
                 raise
         return note
 

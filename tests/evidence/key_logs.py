@@ -6,13 +6,13 @@ import base64
 import hashlib
 from typing import Any, Final
 
-from evidence.checkpoint import Checkpoint
+from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.entry import Entry
 from evidence.key_entry import sign_body
 from evidence.note import SigningKey, sign_note
 from evidence.tree import leaf_hash, root_of
 from tests.evidence import samples
-from tests.evidence.archives import Log
+from tests.evidence.archives import Log, MemoryArchive
 
 
 def key(number: int, suffix: str = "") -> SigningKey:
@@ -38,6 +38,9 @@ WITNESS: Final = _witness()
 class KeyLog(Log):
     """Appends entries about keys, each signed as it must be unless a test says by whom."""
 
+    signing: tuple[SigningKey, ...] = (samples.LOG_KEY,)
+    """The keys that sign what `publish` stores."""
+
     @classmethod
     def opened(cls) -> KeyLog:
         log = cls()
@@ -61,6 +64,12 @@ class KeyLog(Log):
     def note(self, size: int, *keys: SigningKey) -> bytes:
         root = root_of([leaf_hash(entry) for entry in self.entries[:size]])
         return sign_note(Checkpoint(samples.ORIGIN, size, root).body(), keys)
+
+    def sign(self, archive: MemoryArchive) -> None:
+        note = self.note(len(self.entries), *self.signing)
+        archive.put(checkpoint_key(len(self.entries)), note)
+        archive.objects.pop(POINTER, None)
+        archive.put(POINTER, note)
 
     def decoded(self) -> list[Entry]:
         return [Entry.decode(entry) for entry in self.entries]

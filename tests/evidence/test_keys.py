@@ -213,7 +213,7 @@ def test_a_key_that_was_retired_can_be_found_stolen_later_and_never_comes_back(l
 STEPS = st.lists(st.sampled_from(["fill", "rotate", "recover", "retire", "collector"]), max_size=14)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 @given(STEPS, st.data())
 def test_whatever_was_rotated_each_size_is_signed_by_exactly_the_keys_of_its_time(
     steps: list[str], data: st.DataObject
@@ -248,7 +248,7 @@ def test_whatever_was_rotated_each_size_is_signed_by_exactly_the_keys_of_its_tim
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.integers(0, 5), st.booleans())
 def test_behind_a_rotation_that_is_not_signed_nothing_is_reached_from_before(
     rotations: int, forged: int, recovering: bool

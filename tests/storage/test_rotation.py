@@ -259,8 +259,10 @@ def test_a_home_whose_log_key_is_with_a_signer_knows_only_its_public_half(
     open_ledger()
     held = Keyring.open_or_create(home)
     other = Home(tmp_path / "other").make()
+    with pytest.raises(UsageError, match=r"log\.vkey is missing"):
+        Keyring.open_or_create(other, elsewhere=True)
     (other.keys / "log.vkey").write_text(held.log.vkey + "\n")
-    keyring = Keyring.open_or_create(other)
+    keyring = Keyring.open_or_create(other, elsewhere=True)
     assert keyring.verifiers == (held.log.verifier,)
     assert keyring.collector.name == f"{held.origin}/collector"
     assert not (other.keys / "log.key").exists()

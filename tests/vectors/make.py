@@ -80,18 +80,6 @@ def crawl_behind(log: Log, archive: MemoryArchive) -> dict[str, bytes]:
     }
 
 
-def proofs_of(log: Log) -> dict[str, bytes]:
-    """The tile and the bundle of nine entries, and a proof of one of them under the checkpoint of the nine."""
-    entries, leaves = log.entries, [leaf_hash(entry) for entry in log.entries]
-    path = inclusion_path(4, 9, lambda level, at: root_of(leaves[at << level : at + 1 << level]))
-    note = sign_note(log.checkpoint().body(), [samples.LOG_KEY])
-    return {
-        tile_path(0, 0, 9): b"".join(leaves),
-        bundle_path(0, 9): encode_bundle(entries),
-        "tlog-proof/04-capture.completed.tlog-proof": TlogProof(4, tuple(path), note).encode(),
-    }
-
-
 def keys_in_use() -> dict[str, bytes]:
     """The vectors of `key.*` entries: a log of its own, in which every one occurs."""
     log = KeyLog.opened()
@@ -110,6 +98,18 @@ def keys_in_use() -> dict[str, bytes]:
         "keys/history": encode_segment(log.entries),
         "keys/checkpoint-in-overlap": log.note(5, samples.LOG_KEY, key(1)),
         "keys/recovery.vkey": RECOVERY.vkey.encode() + b"\n",
+    }
+
+
+def proofs_of(log: Log) -> dict[str, bytes]:
+    """The tile and the bundle of nine entries, and a proof of one of them under the checkpoint of the nine."""
+    entries, leaves = log.entries, [leaf_hash(entry) for entry in log.entries]
+    path = inclusion_path(4, 9, lambda level, at: root_of(leaves[at << level : at + 1 << level]))
+    note = sign_note(log.checkpoint().body(), [samples.LOG_KEY])
+    return {
+        tile_path(0, 0, 9): b"".join(leaves),
+        bundle_path(0, 9): encode_bundle(entries),
+        "tlog-proof/04-capture.completed.tlog-proof": TlogProof(4, tuple(path), note).encode(),
     }
 
 
