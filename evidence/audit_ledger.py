@@ -1,4 +1,4 @@
-"""Steps 1 to 5 of the audit: checkpoints, segments, the chain and its roots, what the entries say, tiles."""
+"""Steps 1 to 4 of the audit: checkpoints, segments, the chain and its roots, tiles, what the entries say."""
 
 from __future__ import annotations
 
