@@ -9,9 +9,11 @@ import click
 
 from console.output import emit, json_option, say
 from console.spread import all_means
-from evidence.audit import audit
+from evidence.audit import ObjectSource, audit
 from storage.archive import Archive
 from storage.folder import FolderCopy
+from storage.ledger_source import LedgerSource
+from storage.s3 import S3Store
 from storage.witnesses import load_policy
 
 
@@ -40,8 +42,11 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
     if policy := load_policy(archive.settings):
         expected = replace(expected, witnesses=tuple(known.key for known in policy.witnesses.values()))
+    source: ObjectSource = FolderCopy(copy) if copy else archive.store
+    if isinstance(source, S3Store):
+        source = LedgerSource(source)
     with all_means() as means:
-        report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since, means=means)
+        report = audit(source, expected, since=since, means=means)
     for finding in report.findings:
         if as_json:
             emit(finding.as_json())
