@@ -17,6 +17,10 @@
    A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
+9  Custody's entries follow one another as they may, name side records that are there, unchanged, and speak of
+   the same act; an erasure was confirmed by another operator than the one who requested it. Holds and retention
+   are in the store what entries say, where the source can tell. Objects of an erased capture are gone, and that
+   is a note: nothing is left to check. A side record that no entry names tells of an act that was begun: a note.
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),
 and a source that hands out the bytes as stored. What only outside time can show (when a root
@@ -41,5 +45,5 @@ def audit(source: ObjectSource, expected: Expectations | None = None, *, since: 
     report = AuditReport()
     objects = ObjectAudit(source, report)  # step 0
     ledger = audit_ledger(source, expected or Expectations(), report)  # steps 1 to 4
-    objects.run(ledger, since)  # steps 5 to 8
+    objects.run(ledger, since)  # steps 5 to 9
     return report

@@ -12,7 +12,7 @@ from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSour
 from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.checkpoint import PREFIX as CHECKPOINTS
-from evidence.entry import CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
+from evidence.entry import CLOSING, CRAWL_ENDED, CUSTODY, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
 from evidence.note import MAX_NOTE, VerifierKey
 from evidence.segment import MAX_ENTRIES, Line, parse_header, parse_line, split_lines
@@ -37,6 +37,8 @@ class Ledger:
     ended: dict[str, Entry] = field(default_factory=dict)
     collectors: list[tuple[int, VerifierKey]] = field(default_factory=list)
     """Keys that may sign manifests, each with the index of the entry that added it."""
+    custody: list[tuple[Slot, Entry]] = field(default_factory=list)
+    """Custody's entries, in order."""
     damaged: set[int] = field(default_factory=set)
     """Indices without a sound line."""
 
@@ -193,6 +195,8 @@ def _replay(chain: Chain, ledger: Ledger, report: AuditReport) -> None:
         kind = entry.type.partition(".")[0]
         if entry.type == "key.added":
             ledger.collectors.append((index, VerifierKey.parse(entry.body["vkey"])))
+        elif entry.type in CUSTODY:
+            ledger.custody.append((slot, entry))
         elif entry.type in {"capture.started", "crawl.started"}:
             if entry.subject in ledger.started:
                 report.findings.append(slot.finding(f"{kind}-started-twice", f"{kind} {entry.subject}"))
