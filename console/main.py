@@ -15,7 +15,11 @@ import click
 from console.output import complain
 from evidence.errors import AkashiError
 
-COMMANDS: Final = ("capture", "list", "show", "get", "audit", "doctor", "store", "backup", "restore")
+COMMANDS: Final = (
+    *("capture", "list", "show", "get", "audit"),
+    *("hold", "release", "quarantine", "erase", "transfer"),
+    *("doctor", "store", "backup", "restore"),
+)
 
 
 class OneFileEach(click.Group):
