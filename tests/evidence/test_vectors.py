@@ -10,6 +10,7 @@ import pytest
 
 from evidence import canonical
 from evidence.checkpoint import parse_checkpoint
+from evidence.custody import parse_record
 from evidence.entry import ENTRY_TYPES, Entry
 from evidence.errors import CheckFailedError
 from evidence.manifest import parse_manifest
@@ -27,6 +28,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "vkey": lambda data: VerifierKey.parse(data.decode()),
     "checkpoint": lambda data: parse_checkpoint(data, [samples.LOG_KEY.verifier]),
     "manifest": parse_manifest,
+    "custody": parse_record,
 }
 
 
