@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from console.main import COMMANDS
 from tests.site import Site, names
 
 CASES = [
