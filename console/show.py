@@ -28,7 +28,7 @@ def command(capture: str, *, as_json: bool) -> int:
     entries = archive.ledger.entries_of(row["capture"])
     custody, acts = Custody.of(entries), history(archive, entries)
     told = {"entry": row["entry"], "custody": acts, "marks": custody.marks}
-    if custody.quarantined or custody.erased:
+    if {"quarantined", "erased"} & set(custody.marks):
         return _closed(row, custody, told, as_json=as_json)
     manifest = archive.manifest(row)
     if as_json:
@@ -41,7 +41,9 @@ def command(capture: str, *, as_json: bool) -> int:
 
 def _closed(row: dict[str, Any], custody: Custody, told: dict[str, Any], *, as_json: bool) -> int:
     """Of a capture in quarantine, or erased: what the ledger knows of it, and not what it shows."""
-    refused = None if custody.erased else "the capture is in quarantine: what it shows is not shown"
+    refused = (
+        None if "erased" in custody.marks else "the capture is in quarantine: what it shows is not shown"
+    )
     clear = f"akashi quarantine {row['capture']} --clear --reason R"
     if as_json:
         why = {"error": "custody", "detail": refused, "next": clear} if refused else {}

@@ -14,7 +14,18 @@ from typing import Any, Protocol, runtime_checkable
 from evidence.audit_ledger import Ledger
 from evidence.audit_report import AuditReport, Finding, ObjectSource
 from evidence.canonical import utc
-from evidence.custody import ERASED, HELD, MAX_RECORD, PREFIX, RELEASED, Custody, parse_record, same_person
+from evidence.custody import (
+    ERASED,
+    HELD,
+    MAX_RECORD,
+    PREFIX,
+    RELEASED,
+    REQUESTED,
+    RETAINED,
+    Custody,
+    parse_record,
+    same_person,
+)
 from evidence.entry import CUSTODY_RECORD, Entry, ObjectJson
 from evidence.errors import CustodyError
 
@@ -56,7 +67,7 @@ class CustodyAudit:
             custody = self._states.setdefault(entry.subject, Custody(closed=before))
             self._named.add(entry.body["record"]["key"])
             self._read_record(entry, read)
-            for rule, what in (*custody.broken(entry.type, entry.body), *self._one_person(entry, custody)):
+            for rule, what in (*custody.broken(entry.type, entry.body), *self._one_person(entry)):
                 if ledger.damaged:
                     self._report.notes.append(
                         f"entry {entry.index} ({rule}): entries are damaged, it cannot be judged"
@@ -73,11 +84,11 @@ class CustodyAudit:
 
     def erased(self, capture: str) -> Entry | None:
         """The entry that erased a capture's objects."""
-        return self._states.get(capture, Custody()).erased
+        return self._states.get(capture, Custody()).standing(ERASED)
 
     def begun_erasure(self, capture: str) -> str:
         """Why a capture's objects may be gone: requested in the ledger, begun by a second person; else empty."""
-        requested = self._states.get(capture, Custody()).requested
+        requested = self._states.get(capture, Custody()).standing(REQUESTED)
         asked = self._records.get(requested.index) if requested else None
         for key, record in self._unnamed() if asked else ():
             if (record["type"], record["capture"]) == (ERASED, capture) and not same_person(
@@ -103,14 +114,11 @@ class CustodyAudit:
             self._report.findings.append(Finding(item["key"], "custody-record", detail, entry=entry.index))
         self._records[entry.index] = record
 
-    def _one_person(self, entry: Entry, custody: Custody) -> Iterator[tuple[str, str]]:
-        if entry.type == ERASED and custody.requested:
-            asked, done = self._records.get(custody.requested.index), self._records.get(entry.index)
-            if asked and done and same_person(asked, done):
-                yield (
-                    "custody-one-person",
-                    f"by the operator who requested it in entry {custody.requested.index}",
-                )
+    def _one_person(self, entry: Entry) -> Iterator[tuple[str, str]]:
+        asked = self._records.get(entry.body["request"]) if entry.type == ERASED else None
+        done = self._records.get(entry.index)
+        if asked and done and same_person(asked, done):
+            yield "custody-one-person", f"by the operator who requested it in entry {entry.body['request']}"
 
     def _unnamed(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Side records that no entry names, as they are listed now; anything else is a finding, once."""
@@ -136,8 +144,8 @@ class CustodyAudit:
 
     def _check_locks(self) -> None:
         for capture, custody in self._states.items():
-            locked = HELD in custody.latest or custody.retained
-            if custody.erased or custody.closed is None or not locked:
+            locked = {HELD, RETAINED} & custody.latest.keys()
+            if custody.closed is None or ERASED in custody.latest or not locked:
                 continue
             if not isinstance(self._source, LockSource):
                 self._report.notes.append("holds and retention cannot be seen in a copy")
@@ -148,7 +156,7 @@ class CustodyAudit:
                     self._check_lock(capture, custody, item["key"], head)
 
     def _check_lock(self, capture: str, custody: Custody, key: str, head: _Locked) -> None:
-        report, held, retained = self._report, custody.held, custody.retained
+        report, held, retained = self._report, custody.standing(HELD), custody.latest.get(RETAINED)
         until = utc(head.retain_until) if head.retain_until else ""
         if held and not head.legal_hold:
             begun = [k for k, r in self._unnamed() if (r["type"], r["capture"]) == (RELEASED, capture)]

@@ -45,6 +45,15 @@ HELD, RELEASED, RETAINED = "custody.held", "custody.released", "custody.retained
 QUARANTINED, CLEARED = "custody.quarantined", "custody.cleared"
 REQUESTED, ERASED = "custody.erasure-requested", "custody.erased"
 ACCESSED, EXPORTED, TRANSFERRED = "custody.accessed", "custody.exported", "custody.transferred"
+OF_OBJECTS: Final = frozenset({HELD, RELEASED, RETAINED, REQUESTED, ERASED})
+"""The types whose entries name objects: all those of the closing entry."""
+_ENDED_BY: Final = {
+    HELD: (RELEASED,),
+    RELEASED: (HELD,),
+    QUARANTINED: (CLEARED,),
+    CLEARED: (QUARANTINED,),
+    REQUESTED: (HELD, ERASED),
+}
 _RECORD: Final = {
     "v": int,
     "type": one_of(*sorted(CUSTODY)),
@@ -103,14 +112,10 @@ def places(ended: Entry) -> list[dict[str, str]]:
 
 @dataclass(slots=True)
 class Custody:
-    """One capture's custody after some of its entries; each fact is the entry that brought it about."""
+    """One capture's custody after some of its entries."""
 
     closed: Entry | None = None
-    held: Entry | None = None
-    retained: Entry | None = None
-    quarantined: Entry | None = None
-    requested: Entry | None = None
-    erased: Entry | None = None
+    """The entry that closed the capture."""
     latest: dict[str, Entry] = field(default_factory=dict)
     """The newest entry of each type."""
 
@@ -122,65 +127,55 @@ class Custody:
             custody.follow(entry)
         return custody
 
-    @property
-    def marks(self) -> list[str]:
-        """For people: which of `held`, `quarantined`, `erasure-requested`, `erased` apply."""
-        facts = {
-            "held": self.held,
-            "quarantined": self.quarantined,
-            "erasure-requested": self.requested,
-            "erased": self.erased,
-        }
-        return [name for name, entry in facts.items() if entry is not None]
-
-    @property
-    def until(self) -> str:
-        """UTC text until which the objects are to stay locked, empty if no entry says so."""
-        return str(self.retained.body["until"]) if self.retained else ""
-
-    def broken(self, kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """The rules that an entry of this type and body would break, each with a line on it."""
-        if self.closed is None:
-            yield "custody-not-closed", "the capture was not closed before"
-        elif "objects" in body and body["objects"] != places(self.closed):
-            yield (
-                "custody-objects",
-                f"names other objects than entry {self.closed.index}, which closed the capture",
-            )
-        if self.erased:
-            yield "custody-erased", f"the capture was erased: entry {self.erased.index}"
-        if kind == RELEASED and not self.held:
-            yield "custody-not-held", "no hold is on this capture"
-        if kind == CLEARED and not self.quarantined:
-            yield "custody-not-quarantined", "the capture is not in quarantine"
-        if kind in {ACCESSED, EXPORTED} and self.quarantined:
-            yield "custody-quarantined", f"the capture is in quarantine: entry {self.quarantined.index}"
-        if kind == RETAINED and body["until"] < self.until:
-            yield (
-                "custody-shortened",
-                f"it is retained until {self.until} already, and a lock is only made longer",
-            )
-        if kind in {REQUESTED, ERASED} and self.held:
-            yield "custody-held", f"a hold is on this capture: entry {self.held.index}"
-        if kind == ERASED and (self.requested is None or body["request"] != self.requested.index):
-            yield "custody-no-request", f"entry {body['request']} is no open request to erase this capture"
-
     def follow(self, entry: Entry) -> None:
         """Go on to the state after this entry."""
         self.latest[entry.type] = entry
         if entry.type in CLOSING:
             self.closed = self.closed or entry
-        elif entry.type == HELD:
-            self.held, self.requested = entry, None
-        elif entry.type == RELEASED:
-            self.held = None
-        elif entry.type == RETAINED:
-            self.retained = entry
-        elif entry.type == QUARANTINED:
-            self.quarantined = entry
-        elif entry.type == CLEARED:
-            self.quarantined = None
-        elif entry.type == REQUESTED:
-            self.requested = entry
-        elif entry.type == ERASED:
-            self.erased, self.requested = entry, None
+
+    def standing(self, kind: str) -> Entry | None:
+        """The newest entry of this type, unless one that ends it came after."""
+        entry = self.latest.get(kind)
+        enders = [self.latest[ender] for ender in _ENDED_BY.get(kind, ()) if ender in self.latest]
+        return entry if entry and all(ender.index < entry.index for ender in enders) else None
+
+    @property
+    def marks(self) -> list[str]:
+        """For people: which of `held`, `quarantined`, `erasure-requested`, `erased` apply."""
+        return [
+            kind.partition(".")[2] for kind in (HELD, QUARANTINED, REQUESTED, ERASED) if self.standing(kind)
+        ]
+
+    @property
+    def until(self) -> str:
+        """UTC text until which the objects are to stay locked, empty if no entry says so."""
+        return str(self.latest[RETAINED].body["until"]) if RETAINED in self.latest else ""
+
+    def broken(self, kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The rules that an entry of this type and body would break, each with a line on it."""
+        held, erased, requested = (self.standing(one) for one in (HELD, ERASED, REQUESTED))
+        quarantined = self.standing(QUARANTINED)
+        if self.closed is None:
+            yield "custody-not-closed", "the capture was not closed before"
+        elif "objects" in body and body["objects"] != places(self.closed):
+            yield (
+                "custody-objects",
+                f"other objects than those of entry {self.closed.index}, which closed the capture",
+            )
+        if erased:
+            yield "custody-erased", f"the capture was erased: entry {erased.index}"
+        if kind == RELEASED and not held:
+            yield "custody-not-held", "no hold is on this capture"
+        if kind == CLEARED and not quarantined:
+            yield "custody-not-quarantined", "the capture is not in quarantine"
+        if kind in {ACCESSED, EXPORTED} and quarantined:
+            yield "custody-quarantined", f"the capture is in quarantine: entry {quarantined.index}"
+        if kind == RETAINED and body["until"] < self.until:
+            yield (
+                "custody-shortened",
+                f"it is retained until {self.until} already, and a lock is only made longer",
+            )
+        if kind in {REQUESTED, ERASED} and held:
+            yield "custody-held", f"a hold is on this capture: entry {held.index}"
+        if kind == ERASED and (requested is None or body["request"] != requested.index):
+            yield "custody-no-request", "no request to erase this capture is open that it could confirm"

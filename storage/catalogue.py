@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from evidence.canonical import utc
-from evidence.custody import Custody
+from evidence.custody import ERASED, Custody
 from evidence.entry import CLOSING, CUSTODY, Entry
 from evidence.errors import ManifestError, UsageError
 from evidence.manifest import Manifest, parse_manifest
@@ -141,7 +141,7 @@ class Catalogue:
     def _mark(self, custody: Custody, ledger: Ledger) -> None:
         if custody.closed is None:
             return
-        if custody.erased:
+        if custody.standing(ERASED):
             self._insert(_bare_row(custody.closed, ledger))
         with self._thread:
             row = custody.closed.subject, json.dumps(custody.marks)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from evidence import custody as types
 from evidence.canonical import plain, utc
@@ -24,7 +25,7 @@ from evidence.identifiers import new_ulid
 from storage.archive import Archive
 from storage.files import locked
 from storage.objects import ObjectHead
-from storage.s3_lock import refuse_locked
+from storage.s3_lock import refuse_locked, refuse_shorter
 
 _NEXT: Final = {
     "custody-held": "akashi release CAPTURE --reason R",
@@ -32,6 +33,9 @@ _NEXT: Final = {
     "custody-no-request": "akashi erase CAPTURE --reason R --authority ORDER",
     "custody-one-person": "let another person confirm it: akashi erase CAPTURE --confirm --operator NAME --reason R",
 }
+_AUDIT: Final = "run `akashi audit`"
+Places: TypeAlias = "list[dict[str, str]]"
+"""Objects by key and version."""
 _TELLS: Final = "akashi show CAPTURE tells its custody"
 
 
@@ -60,77 +64,36 @@ class Custodian:
 
     def hold(self, capture: str) -> Act:
         """Put a legal hold on every object: nobody can delete them until it is released."""
-        with self._alone(capture) as custody:
-            heads = self._heads(custody)
-            if custody.held and all(head.legal_hold for head in heads):
-                return Act(custody.held, heads, new=False)
-            return self._lock(
-                capture,
-                custody,
-                types.HELD,
-                lambda key, version: self.archive.store.set_hold(key, version, on=True),
-            )
+        set_hold = partial(self.archive.store.set_hold, on=True)
+        return self._lock(capture, types.HELD, lambda head: head.legal_hold, set_hold)
 
     def release(self, capture: str) -> Act:
         """Take the legal hold off; what retention there is stays."""
-        with self._alone(capture) as custody:
-            heads, before = self._heads(custody), custody.latest.get(types.RELEASED)
-            if before and not custody.held and not any(head.legal_hold for head in heads):
-                return Act(before, heads, new=False)
-            return self._lock(
-                capture,
-                custody,
-                types.RELEASED,
-                lambda key, version: self.archive.store.set_hold(key, version, on=False),
-            )
+        set_hold = partial(self.archive.store.set_hold, on=False)
+        return self._lock(capture, types.RELEASED, lambda head: not head.legal_hold, set_hold)
 
     def retain(self, capture: str, until: datetime) -> Act:
-        """Lock every object at least until then; a lock is never made shorter."""
+        """Lock every object at least until then (whole seconds); a lock is never made shorter."""
         until = until.astimezone(UTC).replace(microsecond=0)
-        with self._alone(capture) as custody:
-            heads = self._heads(custody)
-            ends = [head.retain_until for head in heads if head.retain_until is not None]
-            if any(end > until for end in ends):
-                raise _refusal(
-                    "custody-shortened",
-                    f"it is locked until {utc(max(ends))}, and a lock is only made longer",
-                )
-            if (
-                custody.retained
-                and custody.until == utc(until)
-                and len(ends) == len(heads)
-                and set(ends) <= {until}
-            ):
-                return Act(custody.retained, heads, new=False)
-            return self._lock(
-                capture,
-                custody,
-                types.RETAINED,
-                lambda key, version: self.archive.store.retain(key, version, until),
-                until=utc(until),
-            )
+
+        def is_retained(head: ObjectHead) -> bool:
+            refuse_shorter(head, until)
+            return head.retain_until == until
+
+        extend = partial(self.archive.store.retain, until=until)
+        return self._lock(capture, types.RETAINED, is_retained, extend, until=utc(until))
 
     def quarantine(self, capture: str) -> Act:
         """From now on nobody is shown or given what the capture holds."""
-        with self._alone(capture) as custody:
-            if custody.quarantined:
-                return Act(custody.quarantined, new=False)
-            return self._enter(capture, custody, types.QUARANTINED)
+        return self._state(capture, types.QUARANTINED)
 
     def clear(self, capture: str) -> Act:
         """End the quarantine."""
-        with self._alone(capture) as custody:
-            before = custody.latest.get(types.CLEARED)
-            if before and not custody.quarantined:
-                return Act(before, new=False)
-            return self._enter(capture, custody, types.CLEARED)
+        return self._state(capture, types.CLEARED)
 
     def request_erasure(self, capture: str) -> Act:
         """The first of two persons: file the request, with its legal basis; nothing is deleted."""
-        with self._alone(capture) as custody:
-            if custody.requested:
-                return Act(custody.requested, new=False)
-            return self._enter(capture, custody, types.REQUESTED, **_objects(custody))
+        return self._state(capture, types.REQUESTED)
 
     def confirm_erasure(self, capture: str) -> Act:
         """The second person: delete WARC and manifest, in exactly the versions that were entered; keep the entries.
@@ -138,31 +101,30 @@ class Custodian:
         Raises CheckFailedError if other versions, which no entry names, are left under a key.
         """
         with self._alone(capture) as custody:
-            if custody.erased:
-                return Act(custody.erased, new=False)
-            if custody.requested is None:
+            requested, erased = custody.standing(types.REQUESTED), custody.standing(types.ERASED)
+            if erased:
+                return Act(erased, new=False)
+            if requested is None:
                 raise _refusal("custody-no-request", "nobody has requested this erasure")
-            if same_person(record_of(self.archive, custody.requested), {"actor": self.actor}):
+            if same_person(record_of(self.archive, requested), {"actor": self.actor}):
                 raise _refusal("custody-one-person", f"{self.actor['name']} requested this erasure")
             for head in self._heads(custody):
-                refuse_locked(head, datetime.now(UTC))
-            facts = _objects(custody) | {"request": custody.requested.index}
-            return self._enter(capture, custody, types.ERASED, effect=lambda: self._erase(custody), **facts)
+                if head is not None:  # else it is gone: an attempt before this one came so far
+                    refuse_locked(head, datetime.now(UTC))
+            return self._enter(custody, types.ERASED, capture, effect=self._erase, request=requested.index)
 
     def accessed(self, capture: str, how: str) -> Act:
         """Enter that the capture is about to be shown (`view`) or handed out (`download`): before it is."""
         with self._alone(capture) as custody:
-            return self._enter(capture, custody, types.ACCESSED, how=how)
+            return self._enter(custody, types.ACCESSED, capture, how=how)
 
     def exported(self, capture: str, bundle: Digests, recipient: str) -> Act:
         """Enter that the capture goes out in a bundle, named by the digests of its tagmanifest-sha256.txt."""
-        with self._alone(capture) as custody:
-            return self._once(capture, custody, types.EXPORTED, recipient, bundle=bundle.as_json())
+        return self._state(capture, types.EXPORTED, {"recipient": recipient}, bundle=bundle.as_json())
 
     def transferred(self, capture: str, recipient: str) -> Act:
         """Enter that the capture, or a medium that holds it, was handed over."""
-        with self._alone(capture) as custody:
-            return self._once(capture, custody, types.TRANSFERRED, recipient)
+        return self._state(capture, types.TRANSFERRED, {"recipient": recipient})
 
     @contextmanager
     def _alone(self, capture: str) -> Iterator[Custody]:
@@ -170,34 +132,38 @@ class Custodian:
         with locked(self.archive.settings.home.root / "custody.lock"):
             yield Custody.of(self.archive.ledger.entries_of(capture))
 
-    def _heads(self, custody: Custody) -> list[ObjectHead]:
-        """What the store says of the capture's objects; those that are gone are left out."""
-        at = _objects(custody)["objects"]
-        heads = [self.archive.store.head(item["key"], item["version"]) for item in at]
-        return [head for head in heads if head is not None]
+    def _heads(self, custody: Custody) -> list[ObjectHead | None]:
+        """What the store says of each of the capture's objects."""
+        at = places(custody.closed) if custody.closed else []
+        return [self.archive.store.head(item["key"], item["version"]) for item in at]
 
     def _lock(
         self,
         capture: str,
-        custody: Custody,
         kind: str,
-        effect: Callable[[str, str], ObjectHead],
+        is_done: Callable[[ObjectHead], bool],
+        do: Callable[[str, str], ObjectHead],
         **facts: Any,
     ) -> Act:
-        facts |= _objects(custody)
-        return self._enter(
-            capture,
-            custody,
-            kind,
-            effect=lambda: [effect(item["key"], item["version"]) for item in facts["objects"]],
-            **facts,
-        )
+        """Do it to every object and enter it, unless ledger and store both say so already."""
+        with self._alone(capture) as custody:
+            before, heads = custody.standing(kind), self._heads(custody)
+            there = [head for head in heads if head is not None]
+            if len(there) != len(heads):
+                raise CheckFailedError(f"objects of {capture} are gone", rule="object-missing", next=_AUDIT)
+            done = [is_done(head) for head in there]
+            if before and all(done) and all(before.body[name] == facts[name] for name in facts):
+                return Act(before, there, new=False)
 
-    def _erase(self, custody: Custody) -> list[ObjectHead]:
-        store = self.archive.store
-        for item in _objects(custody)["objects"]:
-            store.erase(item["key"], item["version"])
-            if left := store.versions(item["key"]):
+            def effect(objects: Places) -> list[ObjectHead]:
+                return [do(item["key"], item["version"]) for item in objects]
+
+            return self._enter(custody, kind, capture, effect=effect, **facts)
+
+    def _erase(self, objects: Places) -> list[ObjectHead]:
+        for item in objects:
+            self.archive.store.erase(item["key"], item["version"])
+            if left := self.archive.store.versions(item["key"]):
                 raise CheckFailedError(
                     f"other versions of {item['key']} are left, which no entry names: {', '.join(left)}",
                     rule="object-versions",
@@ -205,47 +171,47 @@ class Custodian:
                 )
         return []
 
-    def _once(self, capture: str, custody: Custody, kind: str, recipient: str, **facts: Any) -> Act:
-        """Enter it, unless the newest entry of this type says the very same: then the answer was lost."""
-        details, before = {"recipient": recipient}, custody.latest.get(kind)
-        if before and {**before.body, **facts} == before.body:
-            said, now = record_of(self.archive, before), self._record(capture, kind, details)
-            if {**said, "time": "", "salt": ""} == {**now, "time": "", "salt": ""}:
+    def _state(self, capture: str, kind: str, details: Mapping[str, str] | None = None, **facts: Any) -> Act:
+        """Enter it, unless it stands; with details only the very same does: then an answer was lost."""
+        with self._alone(capture) as custody:
+            before = custody.standing(kind)
+            same = before is not None and all(before.body[name] == facts[name] for name in facts)
+            if before and same and (not details or self._said(before, details)):
                 return Act(before, new=False)
-        return self._enter(capture, custody, kind, details=details, **facts)
+            return self._enter(custody, kind, capture, details=details, **facts)
+
+    def _said(self, entry: Entry, details: Mapping[str, str]) -> bool:
+        """Whether the same person has said the same in the entry's side record."""
+        said, now = record_of(self.archive, entry), self._record(entry.subject, entry.type, details)
+        return said | {"time": "", "salt": ""} == now | {"time": "", "salt": ""}
 
     def _enter(
         self,
-        capture: str,
         custody: Custody,
         kind: str,
+        capture: str,
         *,
-        effect: Callable[[], list[ObjectHead]] = list,
+        effect: Callable[[Places], list[ObjectHead]] | None = None,
         details: Mapping[str, str] | None = None,
         **facts: Any,
     ) -> Act:
+        if kind in types.OF_OBJECTS and custody.closed:
+            facts["objects"] = places(custody.closed)
         for rule, what in custody.broken(kind, facts):
             raise _refusal(rule, what)
         data = encode_record(self._record(capture, kind, details or {}))
         key = f"{types.PREFIX}{datetime.now(UTC):%Y/%m/%d}/{new_ulid()}.json"
         stored = self.archive.store.put_once(key, data, digest_bytes(data), content_type="application/json")
-        heads = effect()
+        heads = effect(facts["objects"]) if effect else []
         record = {"key": key, "version": stored.version, **stored.digests.as_json()}
         appended = self.archive.ledger.append(kind, capture, {"record": record, **facts})
         return Act(Entry.decode(appended.entry), heads)
 
     def _record(self, capture: str, kind: str, details: Mapping[str, str]) -> dict[str, Any]:
-        document: Any = plain(  # a command line may hold what is no text
-            {
-                "actor": dict(self.actor),
-                "authority": self.authority,
-                "capture": capture,
-                "details": details,
-                "reason": self.reason,
-                "type": kind,
-            }
-        )
-        return dict(document) | {"salt": secrets.token_hex(16), "time": utc(datetime.now(UTC)), "v": 1}
+        words = {"actor": self.actor, "authority": self.authority, "details": details, "reason": self.reason}
+        said: Any = plain(words)  # a command line may hold what is no text
+        salt, now = secrets.token_hex(16), utc(datetime.now(UTC))
+        return {**said, "capture": capture, "salt": salt, "time": now, "type": kind, "v": 1}
 
 
 def record_of(archive: Archive, entry: Entry) -> dict[str, Any]:
@@ -254,14 +220,12 @@ def record_of(archive: Archive, entry: Entry) -> dict[str, Any]:
     try:
         data = archive.store.read(item["key"], item["version"] or None)
     except FileNotFoundError as error:
-        raise CheckFailedError(
-            f"{item['key']} is gone", rule="object-missing", next="run `akashi audit`"
-        ) from error
+        raise CheckFailedError(f"{item['key']} is gone", rule="object-missing", next=_AUDIT) from error
     if digest_bytes(data) != digests_of(item):
         raise CheckFailedError(
             f"{item['key']} is not what entry {entry.index} names",
             rule="object-digest",
-            next="run `akashi audit`",
+            next=_AUDIT,
         )
     return parse_record(data)
 
@@ -280,10 +244,6 @@ def history(archive: Archive, entries: list[Entry]) -> list[dict[str, Any]]:
             document |= {"record": None, "error": error.detail}
         told.append(document)
     return told
-
-
-def _objects(custody: Custody) -> dict[str, Any]:
-    return {"objects": places(custody.closed) if custody.closed else []}
 
 
 def _refusal(rule: str, what: str) -> CustodyError:

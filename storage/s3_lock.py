@@ -38,12 +38,7 @@ def retain(store: S3Store, key: str, version: str, until: datetime) -> ObjectHea
     """See ObjectStore.retain."""
     _require_locks(store)
     head = _present(store, key, version)
-    if head.retain_until is not None and head.retain_until > until:
-        raise CustodyError(
-            f"{key} is locked until {utc(head.retain_until)} already, and a lock is only made longer",
-            rule="custody-shortened",
-            next="name a later date",
-        )
+    refuse_shorter(head, until)
     if head.retain_until != until:
         mode = head.lock_mode or ("COMPLIANCE" if store.profile == "legal" else "GOVERNANCE")
         asked: Any = {"Mode": mode, "RetainUntilDate": until}
@@ -55,6 +50,16 @@ def retain(store: S3Store, key: str, version: str, until: datetime) -> ObjectHea
     if head.retain_until is None or head.retain_until < until:
         raise _unkept(f"{key} is not locked until {utc(until)}")
     return head
+
+
+def refuse_shorter(head: ObjectHead, until: datetime) -> None:
+    """Raise CustodyError for a version that is locked longer already."""
+    if head.retain_until is not None and head.retain_until > until:
+        raise CustodyError(
+            f"{head.key} is locked until {utc(head.retain_until)} already, and a lock is only made longer",
+            rule="custody-shortened",
+            next="name a later date",
+        )
 
 
 def refuse_locked(head: ObjectHead, now: datetime) -> None:
