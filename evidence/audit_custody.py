@@ -62,10 +62,13 @@ class CustodyAudit:
         `read` gives a named object's bytes, or reports what is wrong with them and gives None.
         """
         for slot, entry in ledger.custody:
-            ended = ledger.ended.get(entry.subject)
-            before = ended if ended and ended.index < entry.index else None
-            custody = self._states.setdefault(entry.subject, Custody(closed=before))
-            self._named.add(entry.body["record"]["key"])
+            ended, key = ledger.ended.get(entry.subject), entry.body["record"]["key"]
+            custody = self._states.setdefault(entry.subject, Custody())
+            custody.closed = ended if ended and ended.index < entry.index else None
+            if key in self._named:
+                detail = "an entry before this one names the same side record"
+                self._report.findings.append(Finding(key, "custody-record", detail, entry=entry.index))
+            self._named.add(key)
             self._read_record(entry, read)
             for rule, what in (*custody.broken(entry.type, entry.body), *self._one_person(entry)):
                 if ledger.damaged:
@@ -91,9 +94,8 @@ class CustodyAudit:
         requested = self._states.get(capture, Custody()).standing(REQUESTED)
         asked = self._records.get(requested.index) if requested else None
         for key, record in self._unnamed() if asked else ():
-            if (record["type"], record["capture"]) == (ERASED, capture) and not same_person(
-                record, asked or record
-            ):
+            erases = (record["type"], record["capture"]) == (ERASED, capture)
+            if erases and asked and not same_person(record, asked):
                 return f"erased by {key} as entry {requested and requested.index} asks, and not entered yet"
         return ""
 

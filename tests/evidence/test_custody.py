@@ -22,9 +22,11 @@ from tests.evidence.archives import (
     audited,
     build,
     capture_id,
+    close,
     manifest_key,
     rules,
     side_record,
+    started_body,
     warc_key,
 )
 from tests.vectors import make
@@ -132,6 +134,15 @@ def test_a_capture_that_was_not_closed_before_has_no_custody() -> None:
     assert publish(archive, log) == [(segment_key(7), "custody-not-closed")]
 
 
+def test_custody_that_began_too_early_is_named_once() -> None:
+    archive, log = build()
+    started = log.append("capture.started", capture_id(13), started_body())
+    act(log, archive, "custody.accessed", capture_id(13), how="view")
+    close(log, archive, capture_id(13), started)
+    act(log, archive, "custody.accessed", capture_id(13), how="view")
+    assert publish(archive, log) == [(segment_key(7), "custody-not-closed")]
+
+
 def test_other_objects_than_those_of_the_closing_entry_are_named() -> None:
     archive, log = life()
     act(log, archive, "custody.held", CAPTURE, objects=[{"key": manifest_key(CAPTURE), "version": "v9"}])
@@ -233,6 +244,13 @@ def test_every_byte_of_a_side_record_counts_and_its_loss_shows() -> None:
 def test_a_side_record_that_is_not_its_entrys_is_named(record: Any) -> None:
     archive, log = life()
     act(log, archive, "custody.held", CAPTURE, record)
+    (key,) = (key for key in archive.objects if key.startswith("custody/"))
+    assert publish(archive, log) == [(key, "custody-record")]
+
+
+def test_a_side_record_that_a_second_entry_names_is_named() -> None:
+    archive, log = life("custody.held")
+    log.append("custody.held", CAPTURE, dict(Entry.decode(log.entries[7]).body))
     (key,) = (key for key in archive.objects if key.startswith("custody/"))
     assert publish(archive, log) == [(key, "custody-record")]
 
