@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from console.custody import custodian, operator_option
 from console.output import emit, human_size, json_option, say
 from evidence.digests import digest_file
 from evidence.errors import CheckFailedError, UsageError
@@ -38,19 +39,24 @@ _SHOTS: Final = {
     help="A folder, made if it is not there.",
 )
 @click.option("--wacz", is_flag=True, help="Also one file for replayweb.page or pywb: <capture>.wacz.")
+@click.option("--reason", default="", metavar="R", help="Why; kept in the side record.")
+@operator_option
 @json_option
-def command(capture: str, target: Path, *, wacz: bool, as_json: bool) -> int:
+def command(capture: str, target: Path, *, wacz: bool, reason: str, operator: str, as_json: bool) -> int:
     """The files of one capture: WARC, manifest, entry, index, media, screenshots, DOM.
 
     \b
     akashi get 01KAR5Q8Z4 --to evidence/ --wacz
+
+    Each time is entered in the ledger (custody.accessed), before the files are handed out.
     """
     archive = Archive.open()
     row = archive.find(capture)
-    manifest = archive.manifest(row)
-    folder = target / manifest["capture"]["id"]
+    folder = target / row["capture"]
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty", next="give another --to, or move it away")
+    custodian(archive, operator=operator, reason=reason).accessed(row["capture"], "download")
+    manifest = archive.manifest(row)
     folder.mkdir(parents=True, exist_ok=True)
     written = _write(archive, row, manifest, folder, wacz=wacz)
     for path in written:

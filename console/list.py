@@ -30,6 +30,8 @@ def command(query: str, case: str, since: str, platform: str, *, as_json: bool) 
         click.echo(
             f"{row['capture']}  {row['outcome']:8}  {both_times(row['started'])}  {human_size(row['bytes'])}"
         )
+        if row["custody"]:
+            click.echo(f"  {', '.join(row['custody'])}")
         click.echo(f"  {row['url']}" + (f"\n  {row['title']}" if row["title"] else ""))
     if not rows and not as_json:
         say("nothing found. next: akashi capture URL, or fewer filters")

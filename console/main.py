@@ -17,16 +17,9 @@ from console.output import complain
 from evidence.errors import AkashiError
 
 COMMANDS: Final = (
-    "capture",
-    "list",
-    "show",
-    "get",
-    "audit",
-    "ledger",
-    "doctor",
-    "store",
-    "backup",
-    "restore",
+    *("capture", "list", "show", "get", "audit", "ledger"),
+    *("hold", "release", "quarantine", "erase", "transfer"),
+    *("doctor", "store", "backup", "restore"),
 )
 
 

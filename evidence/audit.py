@@ -21,6 +21,10 @@
    capture or crawl that is not closed is a note.
 9  Every stored cosignature is one line below the checkpoint of its size, written once, and verifies, if the
    caller brought its witness's key. Those by others are a note.
+10 Custody's entries follow one another as they may, name side records that are there, unchanged, and speak of
+   the same act; an erasure was confirmed by another operator than the one who requested it. Holds and retention
+   are in the store what entries say, where the source can tell. Objects of an erased capture are gone, and that
+   is a note: nothing is left to check. A side record that no entry names tells of an act that was begun: a note.
 
 The log is read forward, once for what it says and once more for the ends of captures, of which only
 those that are open are kept meanwhile: 10^7 entries take some 200 MB. `Means` may spread the reading
@@ -57,6 +61,6 @@ def audit(
     report, expected, key = AuditReport(), expected or Expectations(), new_key()
     objects = ObjectAudit(source, report, key)  # step 0
     ledger = audit_ledger(source, expected, report, means, key)  # steps 1 to 4
-    objects.run(ledger, since)  # steps 5 to 8
+    objects.run(ledger, since)  # steps 5 to 8, and 10
     audit_cosignatures(source, expected.witnesses, report)  # step 9
     return report

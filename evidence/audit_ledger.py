@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -87,15 +87,15 @@ class Ledger:
                 if told.type in ENDS:
                     self.started.pop(told.subject, None)
 
-    def ended_among(self, subjects: set[str]) -> set[str]:
-        """Those of some captures and crawls that were closed. Reads the log once more."""
-        passing = self._segments.stretches(AuditReport()) if subjects else ()
-        return {
-            told.subject
-            for stretch in passing
-            for told in stretch.told
-            if told.type in ENDS and told.subject in subjects
-        }
+    def ended_among(self, subjects: Iterable[str]) -> dict[str, Entry]:
+        """The ends of those of some captures and crawls that were closed. Reads the log once more."""
+        wanted, ended = set(subjects), dict[str, Entry]()
+        for stretch in self._segments.stretches(AuditReport()) if wanted else ():
+            for told in stretch.told:
+                line = stretch.lines[told.entry - stretch.base]
+                if told.type in ENDS and told.subject in wanted and line is not None:
+                    ended.setdefault(told.subject, Entry.decode(line))
+        return ended
 
     def _is_wanted(self, told: Told, since: str) -> bool:
         if told.subject in self.started:

@@ -9,13 +9,15 @@ from functools import partial
 from typing import Final
 
 from evidence import dsse
+from evidence.audit_custody import CustodyAudit
 from evidence.audit_ledger import Ledger
 from evidence.audit_prints import Prints, print_of
 from evidence.audit_report import AuditReport, Finding, Listed, ObjectSource
 from evidence.audit_warc import WarcReading, changed, read_whole_warc
 from evidence.canonical import field_at, first_difference
+from evidence.custody import MAX_RECORD
 from evidence.digests import digest_bytes, digest_stream
-from evidence.entry import CRAWL_ENDED, Entry, ObjectJson, digests_of
+from evidence.entry import CLOSING, CRAWL_ENDED, Entry, ObjectJson, digests_of
 from evidence.errors import CheckFailedError, ManifestError, SignatureError
 from evidence.manifest import MAX_MANIFEST, Manifest, parse_manifest, request_digests, reseal, sealed_form
 
@@ -44,9 +46,11 @@ class ObjectAudit:
             self._listed.add(print_of(head.key, key))
         self._agree = False
         self._differ: list[Finding] = []
+        self._custody = CustodyAudit(source, report)
 
     def run(self, ledger: Ledger, since: str) -> None:
         """Audit the objects of captures that began at `since` or later. Raises what the source raises."""
+        self._custody.run(ledger, self._read)
         for ended in ledger.endings(since):
             self._report.counts[f"{_kind(ended)}s"] += 1
             self._audit_capture(ended, ledger)
@@ -66,6 +70,9 @@ class ObjectAudit:
 
     def _audit_capture(self, ended: Entry, ledger: Ledger) -> None:
         report, warcs = self._report, dict[str, WarcReading]()
+        if erased := self._custody.erased(ended.subject):
+            self._audit_erased(ended, erased)
+            return
         items = [item for item in ended.ended["objects"] if self._is_present(item, ended)]
         for item in sorted(items, key=lambda item: item["key"].endswith(_MANIFEST)):  # the manifest last
             key = item["key"]
@@ -87,6 +94,30 @@ class ObjectAudit:
                 if found != digests_of(item):
                     report.findings.append(changed(item, found.size, ended))
 
+    def _audit_erased(self, ended: Entry, erased: Entry) -> None:
+        for item in ended.ended["objects"]:
+            if left := self._source.versions(item["key"]):
+                detail = f"entry {erased.index} erased it, and it is there: versions {', '.join(left)}"
+                self._report.findings.append(
+                    Finding(item["key"], "custody-not-erased", detail, entry=erased.index)
+                )
+        self._report.notes.append(
+            f"capture {ended.subject} was erased by entry {erased.index}: its manifest cannot be checked any more"
+        )
+
+    def _read(self, item: ObjectJson, entry: Entry) -> bytes | None:
+        """A side record's bytes, None (and a finding) if they are gone or not those that the entry names."""
+        if not self._is_present(item, entry):
+            return None
+        with self._source.open(item["key"], self._version(item, entry)) as stream:
+            data = stream.read(min(item["size"], MAX_RECORD) + 1)
+        self._report.counts["objects"] += 1
+        self._report.counts["bytes"] += len(data)
+        if digest_bytes(data) != digests_of(item):
+            self._report.findings.append(changed(item, len(data), entry))
+            return None
+        return data
+
     def _audit_crawl(self, key: str, asked: bytes, ended: Entry, started: Entry | None) -> None:
         if started is not None and digest_bytes(asked).as_json() != started.body["request"]:
             detail = f"holds another request than entry {started.index} digested, or none"
@@ -98,6 +129,9 @@ class ObjectAudit:
             head.key == key for head in self._source.list(key)
         ):
             return True
+        if ended.type in CLOSING and (begun := self._custody.begun_erasure(ended.subject)):
+            self._report.notes.append(f"{key} is gone: {begun}")
+            return False
         left = ", ".join(self._source.versions(key)) or "none"
         detail = f"named by entry {ended.index}, and not there (versions behind a delete marker: {left})"
         self._report.findings.append(Finding(key, "object-missing", detail, entry=ended.index))
@@ -119,7 +153,7 @@ class ObjectAudit:
             [head.key for head in self._all() if print_of(head.key, self._key) in unnamed] if unnamed else []
         )
         subjects = {key: _subject(key) for key in extra}
-        closed = ledger.ended_among(set(subjects.values())) if ledger.damaged else set()
+        closed = ledger.ended_among(subjects.values()) if ledger.damaged else {}
         for key, subject in subjects.items():
             if subject in ledger.open:
                 self._report.notes.append(f"{key} belongs to a {ledger.open[subject]} that is not closed")

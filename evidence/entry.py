@@ -57,6 +57,8 @@ CRAWL_OUTCOMES: Final = ("finished", "stopped", "interrupted")
 """The spider came to its end; it was told to stop; its process died, and another entered it."""
 CRAWL_REQUEST: Final = "crawl.json"
 """What was asked of a crawl: the resource `urn:akashi:<crawl>:crawl.json` of its WARC."""
+CUSTODY_RECORD: Final = re.compile(r"custody/\d{4}/\d\d/\d\d/([0-9A-Z]{26})\.json", re.ASCII)
+"""The key of a side record (evidence/custody.py): who did it and why, which no entry says."""
 
 ObjectJson: TypeAlias = Mapping[str, Any]
 """One object in the store: an item of a closing entry's `objects`."""
@@ -81,6 +83,8 @@ _ENTRY: Final = {
     "body": {"*": object},
 }
 _OBJECTS: Final = [{"key": Key, "version": _VERSION, **DIGESTS}]  # version: the store's answer, or empty
+_RECORD: Final = {"record": {"key": Key, "version": _VERSION, **DIGESTS}}
+_PLACES: Final = {"objects": [{"key": Key, "version": _VERSION}]}  # all those of the capture's closing entry
 _ENDED: Final = {
     "started": Count,  # index of the attempt's `capture.started`
     "outcome": one_of(*CLOSING.values()),
@@ -110,6 +114,17 @@ _BODIES: Final[Mapping[str, Any]] = {
         "candidates": OrNull(Count),  # that it yielded, refused ones too; null if its process died
         "objects": _OBJECTS,  # its WARC
     },
+    # What is done with a capture after it was closed, and may be done when: evidence/custody.py.
+    "custody.accessed": {**_RECORD, "how": one_of("view", "download")},
+    "custody.exported": {**_RECORD, "bundle": DIGESTS},  # of the bundle's tagmanifest-sha256.txt
+    "custody.transferred": _RECORD,
+    "custody.held": {**_RECORD, **_PLACES},  # a legal hold is on these versions
+    "custody.released": {**_RECORD, **_PLACES},
+    "custody.retained": {**_RECORD, **_PLACES, "until": Utc},  # they are locked at least until then
+    "custody.quarantined": _RECORD,  # nobody is shown or given it
+    "custody.cleared": _RECORD,
+    "custody.erasure-requested": {**_RECORD, **_PLACES},
+    "custody.erased": {**_RECORD, **_PLACES, "request": Count},  # `request`: the index of that entry
 }
 ENTRY_TYPES: Final = frozenset(_BODIES)
 _read: Final = json.JSONDecoder().raw_decode
@@ -120,6 +135,8 @@ _SURE: Final = {
     if (expression := sure(_ENTRY | {"type": one_of(kind), "body": body, "v": _ONE}))
 }
 """Bytes that these match are canonical and have their type's shape: nearly all that there are, ten times faster."""
+CUSTODY: Final = frozenset(name for name, body in _BODIES.items() if "record" in body)
+"""The types whose subject is a capture that is closed, each with a side record."""
 
 
 def digests_of(item: ObjectJson) -> Digests:
@@ -204,6 +221,8 @@ def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         yield body["bucket"] != subject, "bucket and subject differ"
     elif entry["type"].startswith(("capture.", "crawl.")):
         yield not is_ulid(subject), "the subject is no capture's or crawl's id"
+    elif entry["type"] in CUSTODY:
+        yield from _custody_disagreements(entry)
     if entry["type"] == CRAWL_ENDED:
         keys = [item["key"] for item in body["objects"]]
         its_own = all(key.startswith("crawls/") and key.endswith(f"-{subject}.warc.gz") for key in keys)
@@ -222,3 +241,16 @@ def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         yield complete and not keys, "a complete capture without objects"
         yield len(manifests) != bool(keys), "with objects there is exactly one manifest.json, without none"
         yield (body["signature"] is None) != (not keys), "the manifest is signed, and nothing else is"
+
+
+def _custody_disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    body, subject = entry["body"], entry["subject"]
+    named = CUSTODY_RECORD.fullmatch(body["record"]["key"])
+    keys = [item["key"] for item in body.get("objects", ())]
+    outside = [key for key in keys if subject not in key.split("/")[:-1]]
+    yield not is_ulid(subject), "the subject is no capture's id"
+    yield named is None or not is_ulid(named[1]), "the side record has another key than custody's"
+    yield "objects" in body and not keys, "no object is named"
+    yield keys != sorted(set(keys)), "objects are not sorted by key, or a key stands twice"
+    yield bool(outside), "an object lies outside the capture's folder"
+    yield body.get("request", -1) >= entry["index"], "`request` names no earlier entry"

@@ -133,5 +133,11 @@ class ManifestError(CheckFailedError):
     """A manifest breaks a rule of docs/formats/manifest.md."""
 
 
+class CustodyError(CheckFailedError):
+    """A capture's custody does not allow it (rule: docs/formats/custody.md), or a side record breaks its format."""
+
+    exit_code = 6
+
+
 class WarcError(CheckFailedError):
     """A WARC file is not well-formed to its end, or a record's digest is wrong or missing."""

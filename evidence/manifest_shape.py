@@ -37,12 +37,12 @@ _UTC_OR_EMPTY: Final = Scalar(str, "a UTC time, or empty", lambda value: not val
 
 # Who answers for the capture, and how far the name can be trusted (`asserted`: as given).
 _METHOD: Final = one_of("asserted", "oidc", "ssh-key")
-_OPERATOR: Final = {"name": Text, "os_user": Text, "host": Text, "method": _METHOD}
+OPERATOR: Final = {"name": Text, "os_user": Text, "host": Text, "method": _METHOD}
 
 REQUEST: Final = {  # what was asked, digested into `capture.started` before the first fetch
     "url": Text,
     "requested_at": Utc,
-    "operator": _OPERATOR,
+    "operator": OPERATOR,
     "override": OrNull({"reason": Text, "operator": Text}),  # who lifted robots.txt for this URL, and why
     "options": _FREE,
     "found_by": OrNull(  # `crawl`: whose WARC holds the exchanges that led here

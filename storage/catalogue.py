@@ -2,7 +2,8 @@
 
 It may be lost and is not trusted: `follow` brings it up to the ledger from whatever it knows, from
 nothing if the file was removed. A search is for a piece of text in URLs, title, uploader and note,
-compared after NFKC and case folding, so that ﾄﾞﾗｺﾞﾝ finds ドラゴン and one character is enough.
+compared after NFKC and case folding, so that ﾄﾞﾗｺﾞﾝ finds ドラゴン and one character is enough. Of an erased
+capture it keeps what the ledger does: id, outcome, times, keys, digest; no word of what it was about.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from evidence.canonical import utc
-from evidence.entry import CLOSING
+from evidence.custody import ERASED, Custody
+from evidence.entry import CLOSING, CUSTODY, Entry
 from evidence.errors import ManifestError, UsageError
 from evidence.manifest import Manifest, parse_manifest
 from storage.files import open_database
@@ -25,6 +27,7 @@ from storage.ledger import Ledger
 from storage.objects import ObjectStore
 
 _SCHEMA: Final = """
+PRAGMA secure_delete = ON;  -- what an erased capture was about is overwritten
 CREATE TABLE IF NOT EXISTS captures (
     entry INTEGER PRIMARY KEY, capture TEXT NOT NULL UNIQUE, attempt_of TEXT, outcome TEXT NOT NULL,
     reasons TEXT NOT NULL, url TEXT NOT NULL, final_url TEXT NOT NULL, platform TEXT NOT NULL,
@@ -34,9 +37,11 @@ CREATE TABLE IF NOT EXISTS captures (
     words TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS captures_by_url ON captures (url, entry);
+CREATE TABLE IF NOT EXISTS custody (capture TEXT PRIMARY KEY, marks TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS state (one INTEGER PRIMARY KEY CHECK (one = 1), followed INTEGER NOT NULL);
 INSERT OR IGNORE INTO state VALUES (1, 0);
 """
+_MANIFEST: Final = "/manifest.json"
 _WORDS: Final = ("url", "final_url", "title", "uploader", "note")
 
 log = logging.getLogger(__name__)
@@ -67,7 +72,9 @@ class Catalogue:
 
         Raises ManifestError for bytes that are no manifest.
         """
-        row = _row(parse_manifest(manifest), entry)
+        self._insert(_row(parse_manifest(manifest), entry))
+
+    def _insert(self, row: dict[str, str | int | None]) -> None:
         row["words"] = _folded("\n".join(str(row[name]) for name in _WORDS))
         names = ", ".join(f'"{name}"' for name in row)
         marks = ", ".join("?" * len(row))
@@ -81,11 +88,12 @@ class Catalogue:
         with self._thread:
             followed = int(self._db.execute("SELECT followed FROM state").fetchone()[0])
         for entry in ledger.entries(followed):
-            if entry.type not in CLOSING or self._rows("entry = ?", entry.index):
-                continue
-            for key in (item["key"] for item in entry.ended["objects"]):
-                if key.endswith("/manifest.json"):
-                    self._add_stored(store, key, entry.index)
+            if entry.type in CUSTODY:
+                self._mark(Custody.of(ledger.entries_of(entry.subject)), ledger)
+            elif (
+                entry.type in CLOSING and entry.ended["objects"] and not self._rows("entry = ?", entry.index)
+            ):
+                self._add_stored(store, ledger, entry)
         with self._thread:
             self._db.execute("UPDATE state SET followed = ?", (size,))
 
@@ -120,18 +128,32 @@ class Catalogue:
         rows = self._rows("url = ?", url)
         return rows[-1]["capture"] if rows and "interrupted" in rows[-1]["reasons"] else None
 
-    def _add_stored(self, store: ObjectStore, key: str, entry: int) -> None:
+    def _add_stored(self, store: ObjectStore, ledger: Ledger, ended: Entry) -> None:
+        (key,) = (item["key"] for item in ended.ended["objects"] if item["key"].endswith(_MANIFEST))
         try:
-            self.add(store.read(key), entry)
-        except (FileNotFoundError, ManifestError) as error:
+            self.add(store.read(key), ended.index)
+        except FileNotFoundError:
+            log.warning("%s is gone: erased, or run `akashi audit`", key)
+            self._insert(_bare_row(ended, ledger))
+        except ManifestError as error:
             log.warning("%s cannot be indexed (%s): run `akashi audit`", key, error)
 
+    def _mark(self, custody: Custody, ledger: Ledger) -> None:
+        if custody.closed is None:
+            return
+        if custody.standing(ERASED):
+            self._insert(_bare_row(custody.closed, ledger))
+        with self._thread:
+            row = custody.closed.subject, json.dumps(custody.marks)
+            self._db.execute("INSERT OR REPLACE INTO custody VALUES (?, ?)", row)
+
     def _rows(self, condition: str, *values: object) -> list[dict[str, Any]]:
-        query = f"SELECT * FROM captures WHERE {condition} ORDER BY entry"  # noqa: S608 - conditions are ours
+        joined = "SELECT captures.*, ifnull(marks, '[]') AS custody FROM captures LEFT JOIN custody USING (capture)"
+        query = f"{joined} WHERE {condition} ORDER BY entry"
         with self._thread:
             found = [dict(row) for row in self._db.execute(query, values)]
         for row in found:
-            row["reasons"] = json.loads(row["reasons"])
+            row |= {name: json.loads(row[name]) for name in ("reasons", "custody")}
             del row["words"]
         return found
 
@@ -161,6 +183,32 @@ def _row(manifest: Manifest, entry: int) -> dict[str, str | int | None]:
         "sha256": manifest.warc["sha256"],
         "warc": manifest.warc["key"],
         "manifest": manifest.warc["key"].rpartition("/")[0] + "/manifest.json",
+    }
+
+
+def _bare_row(ended: Entry, ledger: Ledger) -> dict[str, str | int | None]:
+    """Of a capture whose manifest is gone: what its two entries say."""
+    started = Entry.decode(ledger.entry_bytes(ended.ended["started"]))
+    warcs = [item for item in ended.ended["objects"] if item["key"].endswith(".warc.gz")]
+    warc = warcs[0] if warcs else {"key": "", "size": 0, "sha256": ""}
+    (manifest,) = (item["key"] for item in ended.ended["objects"] if item["key"].endswith(_MANIFEST))
+    words = dict.fromkeys(
+        ("url", "final_url", "platform", "case", "title", "uploader", "note", "operator"), ""
+    )
+    return {
+        **words,
+        "entry": ended.index,
+        "capture": ended.subject,
+        "attempt_of": started.body.get("attempt_of"),
+        "outcome": ended.ended["outcome"],
+        "reasons": json.dumps(ended.ended["reasons"]),
+        "started": started.time,
+        "ended": ended.time,
+        "media": 0,
+        "bytes": warc["size"],
+        "sha256": warc["sha256"],
+        "warc": warc["key"],
+        "manifest": manifest,
     }
 
 

@@ -16,7 +16,7 @@ from evidence.digests import CHUNK
 from evidence.errors import StoreUnavailableError
 from storage.objects import ObjectHead, ObjectStore, check_key, stream_of
 
-EVIDENCE: Final = ("captures/", "crawls/", "ledger/")
+EVIDENCE: Final = ("captures/", "crawls/", "custody/", "ledger/")
 """The prefixes of everything that is kept; `probe/` is throw-away."""
 
 

@@ -38,7 +38,7 @@ class ObjectHead:
     """What a store says about one object without sending its bytes; a listing tells key and size only.
 
     `sha256` (hex) is None where the store has no digest over the whole object, as above 4 GiB;
-    `lock_mode` is GOVERNANCE, COMPLIANCE or None.
+    `lock_mode` is GOVERNANCE, COMPLIANCE or None; `legal_hold` locks without a date, until it is taken off.
     """
 
     key: str
@@ -47,6 +47,7 @@ class ObjectHead:
     sha256: str | None = None
     retain_until: datetime | None = None
     lock_mode: str | None = None
+    legal_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,27 @@ class ObjectStore(ObjectSource, Protocol):
 
     def replace(self, key: str, data: bytes) -> None:
         """Write over `ledger/checkpoint`, the one key for which that is allowed."""
+        ...
+
+    def set_hold(self, key: str, version: str, *, on: bool) -> ObjectHead:
+        """When this returns, exactly this version is on legal hold, or off; what was read back. Again is fine.
+
+        Raises StoreUnavailableError if it is not there, or the store has no Object Lock.
+        """
+        ...
+
+    def retain(self, key: str, version: str, until: datetime) -> ObjectHead:
+        """When this returns, exactly this version is locked until then (whole seconds) or longer.
+
+        Raises CustodyError for a time before the one it is locked until, else as `set_hold`.
+        """
+        ...
+
+    def erase(self, key: str, version: str) -> None:
+        """Delete exactly this version, through a GOVERNANCE lock; only lawful erasure may ask for it.
+
+        When this returns, it is gone; again is fine. Raises StoreUnavailableError if the store keeps it.
+        """
         ...
 
     def custody(self) -> dict[str, Any]:

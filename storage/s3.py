@@ -26,7 +26,7 @@ from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutErr
 from evidence.checkpoint import POINTER
 from evidence.digests import CHUNK, Digester, Digests, digest_stream
 from evidence.errors import ObjectConflictError, StoreUnavailableError
-from storage import s3_upload
+from storage import s3_lock, s3_upload
 from storage.objects import Abilities, ObjectHead, StoredObject, check_key, stream_of
 from storage.s3_client import (
     S3_ERRORS,
@@ -131,6 +131,18 @@ class S3Store:
             f"replace {key}", lambda: self.client.put_object(Bucket=self.bucket, Key=key, Body=data, **told)
         )
 
+    def set_hold(self, key: str, version: str, *, on: bool) -> ObjectHead:
+        """See ObjectStore.set_hold."""
+        return s3_lock.set_hold(self, key, version, on=on)
+
+    def retain(self, key: str, version: str, until: datetime) -> ObjectHead:
+        """See ObjectStore.retain."""
+        return s3_lock.retain(self, key, version, until)
+
+    def erase(self, key: str, version: str) -> None:
+        """See ObjectStore.erase."""
+        s3_lock.erase(self, key, version)
+
     def custody(self) -> dict[str, Any]:
         """See ObjectStore.custody."""
         return {
@@ -187,6 +199,7 @@ class S3Store:
             None if "-" in checksum else b64decode(checksum).hex(),
             answer.get("ObjectLockRetainUntilDate"),
             answer.get("ObjectLockMode"),
+            answer.get("ObjectLockLegalHoldStatus") == "ON",
         )
 
     def versions(self, key: str) -> Sequence[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from console.main import COMMANDS
 from tests.site import Site, names
 
 CASES = [
@@ -186,7 +187,7 @@ def test_a_store_that_cannot_be_reached_is_exit_5_and_starts_nothing(site, own_a
 
 
 def test_help_of_every_command_has_an_example(archive):
-    for name in ("capture", "list", "show", "get", "audit", "store", "backup", "restore", "doctor"):
+    for name in COMMANDS:
         done = archive.run("akashi", name, "--help")
         assert done.returncode == 0
         assert "akashi " in done.stdout

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 from evidence.audit import AuditReport, Expectations, audit
 from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
+from evidence.custody import places
 from evidence.digests import digest_bytes
 from evidence.dsse import sign
-from evidence.entry import Entry, chain
+from evidence.entry import CLOSING, Entry, chain
 from evidence.manifest import request_digests, reseal, seal
 from evidence.note import sign_note
 from evidence.segment import encode_segment, segment_key
@@ -205,6 +206,42 @@ def build() -> tuple[MemoryArchive, Log]:
     log.append("capture.started", capture_id(12), started_body())
     log.publish(archive)
     return archive, log
+
+
+def side_record(kind: str, capture: str, name: str = "Aiko", **changes: Any) -> dict[str, Any]:
+    asked = kind == "custody.erasure-requested"
+    to = {"recipient": "Ms Sato"} if kind in {"custody.exported", "custody.transferred"} else {}
+    return {
+        "v": 1,
+        "type": kind,
+        "capture": capture,
+        "time": samples.TIME,
+        "actor": {**samples.REQUEST["operator"], "name": name},
+        "reason": "事件 K-17",
+        "authority": "order 12/2026" if asked else "",
+        "details": to,
+        "salt": "0123456789abcdef0123456789abcdef",
+        **changes,
+    }
+
+
+def act(
+    log: Log,
+    archive: MemoryArchive,
+    kind: str,
+    capture: str,
+    record: dict[str, Any] | bytes | None = None,
+    **facts: Any,
+) -> int:
+    """A custody entry with its side record; the objects are those of the closing entry unless told."""
+    said = record if record is not None else side_record(kind, capture)
+    data = said if isinstance(said, bytes) else canonical(said)
+    key = f"custody/2026/11/23/01KAR5Q8Z41X7JQ9D2N6V0C{len(log.entries):03d}.json"
+    item = {"key": key, "version": archive.put(key, data), **digest_bytes(data).as_json()}
+    if kind in {"custody.held", "custody.released", "custody.retained"} or "eras" in kind:
+        ended = next(e for e in map(Entry.decode, log.entries) if e.type in CLOSING and e.subject == capture)
+        facts.setdefault("objects", places(ended))
+    return log.append(kind, capture, {"record": item, **facts})
 
 
 def crawl_key(crawl: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from evidence import canonical
 from evidence.checkpoint import parse_checkpoint
 from evidence.cosignature import CosignerKey, cosignatures, cosigner_of
+from evidence.custody import parse_record
 from evidence.entry import ENTRY_TYPES, Entry
 from evidence.errors import CheckFailedError
 from evidence.manifest import parse_manifest
@@ -37,6 +38,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     ),
     "witness-vkey": lambda data: CosignerKey.parse(data.decode()),
     "policy": Policy.parse,
+    "custody": parse_record,
 }
 
 

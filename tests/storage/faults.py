@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evidence.digests import Digests
 from evidence.errors import StoreUnavailableError
-from storage.objects import StoredObject
+from storage.objects import ObjectHead, StoredObject
 from storage.s3 import S3Store
+
+T = TypeVar("T")
 
 
 class Fault(Enum):
@@ -42,6 +46,21 @@ class FaultyStore:
         self._strike(key, Fault.FAILED)
         self._store.replace(key, data)
         self._strike(key, Fault.PERSISTED)
+
+    def set_hold(self, key: str, version: str, *, on: bool) -> ObjectHead:
+        return self._around(key, lambda: self._store.set_hold(key, version, on=on))
+
+    def retain(self, key: str, version: str, until: datetime) -> ObjectHead:
+        return self._around(key, lambda: self._store.retain(key, version, until))
+
+    def erase(self, key: str, version: str) -> None:
+        self._around(key, lambda: self._store.erase(key, version))
+
+    def _around(self, key: str, write: Callable[[], T]) -> T:
+        self._strike(key, Fault.FAILED)
+        done = write()
+        self._strike(key, Fault.PERSISTED)
+        return done
 
     @staticmethod
     def _matches(key: str, where: str) -> bool:

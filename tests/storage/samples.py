@@ -9,8 +9,10 @@ from typing import Any
 
 from evidence.canonical import canonical
 from evidence.digests import digest_bytes
+from evidence.dsse import sign
 from evidence.identifiers import new_ulid
 from evidence.manifest import reseal
+from storage.archive import Archive
 from storage.embedded import EmbeddedStore
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
@@ -65,3 +67,25 @@ def manifest(
 
 def _warc_digests() -> Any:
     return digest_bytes(b"a warc").as_json()
+
+
+def close_capture(archive: Archive) -> str:
+    """A capture that is stored, entered and indexed; its WARC is none, only its bytes count here. Its id."""
+    id = new_ulid()  # noqa: A001 - the manifest's own name
+    started = archive.ledger.append("capture.started", id, REQUEST).index
+    data, folder = manifest(id, title="短い動画"), f"captures/2026/11/23/{id}"
+    objects = []
+    for key, content in ((f"{folder}/akashi-{id}.warc.gz", b"a warc"), (f"{folder}/manifest.json", data)):
+        stored = archive.store.put_once(key, content, digest_bytes(content), content_type="x/y")
+        objects.append({"key": key, "version": stored.version, **stored.digests.as_json()})
+    signature = sign(data, archive.keyring.collector)
+    body = {
+        "objects": objects,
+        "outcome": "complete",
+        "reasons": [],
+        "signature": signature,
+        "started": started,
+    }
+    archive.ledger.append("capture.completed", id, body)
+    archive.catalogue.follow(archive.store, archive.ledger)
+    return id

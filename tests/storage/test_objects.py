@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 
 from evidence.audit_report import ObjectSource
 from evidence.digests import digest_bytes, digest_file
-from evidence.errors import ObjectConflictError, StoreUnavailableError
+from evidence.errors import CustodyError, ObjectConflictError, StoreUnavailableError
 from storage.folder import FolderCopy, copy_to_folder
-from storage.objects import ObjectStore
+from storage.objects import Abilities, ObjectStore
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
+from storage.s3_lock import refuse_locked
 from tests.storage.samples import new_store
 
 BIG = bytes(range(256)) * 5_000
@@ -192,3 +194,89 @@ def test_keys_that_some_store_would_lose_are_refused(sources: dict[str, Any], ke
         put(sources["S3Store"], key, b"")
     with pytest.raises(ValueError, match="not a storable key"):
         sources["FolderCopy"].open(key)
+
+
+def held(store: ObjectStore, key: str) -> bool:
+    head = store.head(key)
+    assert head is not None
+    return head.legal_hold
+
+
+def test_a_legal_hold_of_one_version_is_set_and_taken_off_and_read_back(key: str, store: S3Store) -> None:
+    version = put(store, key, b"abc")
+    assert not held(store, key)
+    for on in (True, True, False, False):
+        assert store.set_hold(key, version, on=on).legal_hold == on == held(store, key)
+
+
+def test_retention_of_one_version_is_extended_and_never_shortened(key: str, store: S3Store) -> None:
+    version = put(store, key, b"abc")
+    until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=9)
+    for _ in range(2):
+        head = store.retain(key, version, until)
+        assert (head.retain_until, head.lock_mode) == (until, "GOVERNANCE")
+    with pytest.raises(CustodyError, match="only made longer") as told:
+        store.retain(key, version, until - timedelta(seconds=1))
+    assert (told.value.rule, told.value.exit_code) == ("custody-shortened", 6)
+    assert store.retain(key, version, until).retain_until == until
+
+
+def test_exactly_one_version_is_erased_through_a_governance_lock(key: str, store: S3Store) -> None:
+    first = put(store, key, b"abc")
+    second = store.client.put_object(Bucket=store.bucket, Key=key, Body=b"over")["VersionId"]
+    for _ in range(2):
+        store.erase(key, first)
+        assert list(store.versions(key)) == [second]
+
+
+def test_what_is_on_hold_or_under_compliance_is_not_erased(key: str, store: S3Store) -> None:
+    version = put(store, key, b"abc")
+    head = store.set_hold(key, version, on=True)
+    with pytest.raises(CustodyError, match="is on legal hold"):
+        refuse_locked(head, datetime.now(UTC))
+    legal = new_store(store.endpoint, store.bucket, compliance=True)
+    for locked, at in ((store, key), (legal, f"{key}-legal")):
+        kept = put(locked, at, b"abc")
+        with pytest.raises(StoreUnavailableError, match="AccessDenied"):
+            locked.erase(at, kept)
+        assert locked.read(at, kept) == b"abc"
+    told = legal.head(f"{key}-legal")
+    assert told is not None
+    with pytest.raises(CustodyError, match=r"COMPLIANCE mode until .*, which nobody can lift"):
+        refuse_locked(told, datetime.now(UTC))
+    refuse_locked(told, datetime.now(UTC) + timedelta(days=2))
+
+
+def test_locks_of_a_version_that_is_not_there_are_refused(key: str, store: S3Store) -> None:
+    put(store, key, b"abc")
+    for call in (
+        lambda: store.set_hold(key, "0" * 32, on=True),
+        lambda: store.retain(key, "0" * 32, datetime.now(UTC) + timedelta(days=9)),
+    ):
+        with pytest.raises(StoreUnavailableError, match=f"no version 0+ of {key}"):
+            call()
+
+
+@pytest.mark.parametrize("method", ["put_object_legal_hold", "put_object_retention", "delete_object"])
+def test_a_store_that_answers_and_does_nothing_is_found_out(
+    key: str, store: S3Store, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = put(store, key, b"abc")
+    monkeypatch.setattr(store.client, method, lambda **_: {})
+    call = {
+        "put_object_legal_hold": lambda: store.set_hold(key, version, on=True),
+        "put_object_retention": lambda: store.retain(key, version, datetime.now(UTC) + timedelta(days=9)),
+        "delete_object": lambda: store.erase(key, version),
+    }[method]
+    with pytest.raises(StoreUnavailableError, match="the store answered, and"):
+        call()
+
+
+def test_a_store_without_object_lock_refuses_to_promise_one(key: str, store: S3Store) -> None:
+    version = put(store, key, b"abc")
+    poor = new_store(store.endpoint, store.bucket)
+    poor.abilities = Abilities(object_lock=False)
+    with pytest.raises(StoreUnavailableError, match="has no Object Lock"):
+        poor.set_hold(key, version, on=True)
+    with pytest.raises(StoreUnavailableError, match="has no Object Lock"):
+        poor.retain(key, version, datetime.now(UTC) + timedelta(days=9))

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from evidence.canonical import canonical, parse
 from evidence.checkpoint import Checkpoint
+from evidence.digests import digest_bytes
 from evidence.dsse import key_id, sign
 from evidence.entry import Entry
 from evidence.key_entry import sign_body
@@ -31,11 +32,13 @@ from tests.evidence import samples, warcs
 from tests.evidence.archives import (
     Log,
     MemoryArchive,
+    act,
     capture_id,
     close,
     crawl,
     crawl_key,
     manifest_key,
+    side_record,
     warc_and_manifest,
     warc_key,
 )
@@ -113,6 +116,41 @@ def proofs_of(log: Log) -> dict[str, bytes]:
     }
 
 
+def log_with_custody() -> tuple[Log, MemoryArchive, int]:
+    """A capture's whole life after it was closed, behind the entries of the others; the index where it begins."""
+    log, archive = log_with_every_type()
+    crawl_behind(log, archive)
+    first, capture = len(log.entries), capture_id(10)
+    held: dict[str, dict[str, Any]] = {
+        "custody.held": {},
+        "custody.retained": {"until": "2027-03-31T00:00:00.000Z"},
+        "custody.released": {},
+    }
+    bundle = digest_bytes(b"tagmanifest").as_json()
+    shown: dict[str, dict[str, Any]] = {
+        "custody.accessed": {"how": "view"},
+        "custody.exported": {"bundle": bundle},
+        "custody.transferred": {},
+    }
+    closed: dict[str, dict[str, Any]] = {"custody.quarantined": {}, "custody.cleared": {}}
+    for kind, facts in (held | shown | closed).items():
+        act(log, archive, kind, capture, **facts)
+    asked = act(log, archive, "custody.erasure-requested", capture)
+    act(log, archive, "custody.erased", capture, side_record("custody.erased", capture, "Ben"), request=asked)
+    return log, archive, first
+
+
+def custody_vectors() -> dict[str, bytes]:
+    """Each custody entry, and the side record that it names."""
+    log, archive, first = log_with_custody()
+    files: dict[str, bytes] = {}
+    for number, data in enumerate(log.entries[first:], start=first):
+        entry = Entry.decode(data)
+        files[f"entry/{number:02d}-{entry.type}.json"] = data
+        files[f"custody/{entry.type}.json"] = archive.data(entry.body["record"]["key"])
+    return files
+
+
 def _moved(item: dict[str, Any]) -> dict[str, Any]:
     return item | {"key": item["key"].replace(capture_id(10), capture_id(11))}
 
@@ -138,6 +176,7 @@ def positive() -> dict[str, bytes]:
         **proofs_of(log),
         **crawl_behind(log, archive),
         **keys_in_use(),
+        **custody_vectors(),
     }
 
 
@@ -152,6 +191,7 @@ def negative() -> dict[str, bytes]:
             "vkey": _bad_keys(),
             "checkpoint": _bad_checkpoints(),
             "manifest": _bad_manifests(),
+            "custody": _bad_records(),
         }.items()
         for name, data in files.items()
     } | {
@@ -202,12 +242,16 @@ def _bad_entries() -> dict[str, bytes]:
     body = ended["body"]
     warc, manifest = body["objects"]
     crawled = _entry(10)
+    erased = json.loads(log_with_custody()[0].entries[-1])
 
     def of(base: dict[str, Any], **changes: Any) -> bytes:
         return canonical(base | changes)
 
     def of_body(**changes: Any) -> bytes:
         return of(ended, body=body | changes)
+
+    def of_erased(**changes: Any) -> bytes:
+        return of(erased, body=erased["body"] | changes)
 
     def of_crawl(**changes: Any) -> bytes:
         return of(crawled, body=crawled["body"] | changes)
@@ -230,6 +274,16 @@ def _bad_entries() -> dict[str, bytes]:
         "entry-consistency.second-opening": of(_entry(0), index=5, prev="a" * 64),
         "entry-consistency.subject-no-capture": of(started, subject="akashi"),
         "entry-consistency.unsigned": of_body(signature=None),
+        "entry-consistency.custody-of-no-capture": of(erased, subject="akashi"),
+        "entry-consistency.custody-of-another-captures-object": of(erased, subject=capture_id(12)),
+        "entry-consistency.custody-of-objects-unsorted": of_erased(objects=erased["body"]["objects"][::-1]),
+        "entry-consistency.custody-of-nothing": of_erased(objects=[]),
+        "entry-consistency.custody-record-elsewhere": of_erased(
+            record=erased["body"]["record"] | {"key": "custody/record.json"}
+        ),
+        "entry-consistency.erased-before-the-request": of_erased(request=erased["index"]),
+        "entry-shape.custody-with-a-reason": of_erased(reason="Aiko asked"),
+        "entry-shape.custody-without-a-record": of_erased(record=None),
         "entry-shape.attempt-of-null": of(started, body=started["body"] | {"attempt_of": None}),
         "entry-shape.boolean-index": of(started, index=True),
         "entry-shape.digest-in-capitals": of(started, prev="A" * 64),
@@ -297,6 +351,23 @@ def _bad_key_entries() -> dict[str, bytes]:
         "entry-shape.rotation-without-acceptance": without(rotated, "acceptance"),
         "entry-shape.role-improvised": of(retired, role="auditor"),
         "entry-shape.witness-of-another-id": of(witness, vkey=WITNESS.replace("+", "+0", 1)),
+    }
+
+
+def _bad_records() -> dict[str, bytes]:
+    def of(kind: str = "custody.held", **changes: Any) -> bytes:
+        return canonical(side_record(kind, capture_id(10), **changes))
+
+    return {
+        "custody-record.no-json": b"{",
+        "custody-record.version-two": of(v=2),
+        "custody-record.type-of-no-custody": of(type="capture.started"),
+        "custody-record.without-reason": of(reason=" "),
+        "custody-record.request-without-authority": of("custody.erasure-requested", authority=""),
+        "custody-record.export-to-nobody": of("custody.exported", details={}),
+        "custody-record.hold-for-a-recipient": of(details={"recipient": "Ms Sato"}),
+        "custody-record.short-salt": of(salt="00"),
+        "custody-record.undeclared-key": of(verdict="fake"),
     }
 
 
