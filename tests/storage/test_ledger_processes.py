@@ -118,6 +118,7 @@ def test_sixteen_processes_one_killed_every_five_seconds_make_no_fork_no_gap_and
             victim = random.choice(writers)  # noqa: S311 - any will do
             assert victim.poll() is None, victim.communicate()[0]
             victim.kill()
+            victim.communicate()
             writers[writers.index(victim)] = start()
     finally:
         for writer in writers:
