@@ -396,6 +396,19 @@ def test_what_was_damaged_between_its_transaction_and_its_segment_is_not_publish
     assert len(read_log(store, home)) == 4
 
 
+def test_a_checkpoint_that_could_not_be_stored_is_stored_when_the_entry_is_asked_for(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    faulty = FaultyStore(store)
+    ledger = open_ledger(over=faulty)
+    faulty.arm("ledger/checkpoints/", Fault.FAILED)
+    capture = new_ulid()
+    ledger.append("capture.started", capture, REQUEST)
+    assert store.head(checkpoint_key(4)) is None
+    assert len(ledger.entries_of(capture)) == 1
+    assert store.read("ledger/checkpoint") == store.read(checkpoint_key(4))
+
+
 def test_a_sign_reads_only_what_is_new(
     open_ledger: Opener, store: S3Store, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
