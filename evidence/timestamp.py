@@ -1,0 +1,188 @@
+"""RFC 3161: an authority's signed word that these bytes existed at its time.
+
+    request   30 44  02 01 01  30 31 <SHA-256 of the data>  02 08 <nonce>  01 01 ff     70 bytes
+    response  30 …   30 03 02 01 00  30 … <token: evidence/cms.py>
+
+Both are kept as they crossed the wire. A token is judged *at its own time*: an authority's certificate
+expires long before the evidence does. So a token says nothing against an authority's stolen key; two
+authorities, revocation as it was known then, and the log that holds the token do.
+
+A TimestampError's rule: `decode`, `der-order` (a SET not in DER's order, which rfc3161-client refuses:
+ask `openssl ts -verify`, or verify `cms.ordered` bytes), `status`, `imprint`, `nonce`, `future`, `signer`,
+`certificate-use` (no critical timeStamping, RFC 3161 §2.3), `certificate-time`, `algorithm`,
+`signature`, `chain`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from rfc3161_client import (
+    HashAlgorithm,
+    TimeStampResponse,
+    TimestampRequestBuilder,
+    decode_timestamp_response,
+)
+from rfc3161_client._rust import parse_timestamp_request
+from rfc3161_client._rust import verify as rust
+
+from evidence.cms import SignedToken
+from evidence.errors import TimestampError
+
+MAX_RESPONSE: Final = 64 << 10
+"""Bytes of a response that is read."""
+AHEAD: Final = timedelta(seconds=60)
+"""How far an authority's clock may be ahead of ours."""
+REQUEST_TYPE: Final = "application/timestamp-query"
+
+_ALGORITHMS: Final = {
+    "2.16.840.1.101.3.4.2.1": "sha256",
+    "2.16.840.1.101.3.4.2.2": "sha384",
+    "2.16.840.1.101.3.4.2.3": "sha512",
+}
+_WHY: Final = re.compile(r"Verify error: ([^\"]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """What a token that passed says."""
+
+    time: datetime
+    """genTime, UTC."""
+    accuracy: timedelta | None
+    """How far off the authority says it may be; None: it does not say."""
+    serial: int
+    policy: str
+    """OID of the authority's policy."""
+    imprint: str
+    """`sha256`, `sha384` or `sha512`."""
+    certificate: x509.Certificate
+    """The authority's."""
+    chain: tuple[x509.Certificate, ...]
+    """All certificates that came along, in their order."""
+    trusted: bool
+    """Whether the chain was followed to a root that was given; False: none was."""
+
+    @property
+    def authority(self) -> str:
+        """The subject of the authority's certificate (RFC 4514)."""
+        return self.certificate.subject.rfc4514_string()
+
+    @property
+    def certificate_sha256(self) -> str:
+        """Fingerprint of the authority's certificate."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    @property
+    def not_after(self) -> datetime:
+        """When the authority's certificate expires, UTC."""
+        return self.certificate.not_valid_after_utc
+
+
+def request_for(data: bytes, algorithm: HashAlgorithm = HashAlgorithm.SHA256) -> bytes:
+    """A request over exactly these bytes, with a random nonce, that asks for the certificates."""
+    builder = TimestampRequestBuilder().data(data).hash_algorithm(algorithm)
+    return builder.nonce(nonce=True).cert_request(cert_request=True).build().as_bytes()
+
+
+def verify(
+    response: bytes,
+    request: bytes,
+    data: bytes,
+    roots: Sequence[x509.Certificate] = (),
+    *,
+    now: datetime | None = None,
+) -> Timestamp:
+    """What the response says about the data. Raises TimestampError for the first rule that it breaks.
+
+    Without roots everything is checked but whose word it is: then `trusted` is False.
+    """
+    answer = _decoded(response)
+    if answer.status != 0:
+        why = "; ".join(answer.status_string) or "without a reason"
+        raise TimestampError(f"the authority refused (status {answer.status}): {why}", rule="status")
+    try:
+        info = answer.tst_info
+        imprint, nonce = info.message_imprint, info.nonce
+        algorithm = _ALGORITHMS.get(imprint.hash_algorithm.dotted_string, "")
+    except ValueError as error:
+        raise TimestampError(f"no token: {error}", rule="decode") from error
+    if not algorithm or imprint.message != hashlib.new(algorithm, data).digest():
+        raise TimestampError("the token is over other bytes", rule="imprint")
+    if nonce != _nonce(request):
+        raise TimestampError("the token answers another request", rule="nonce")
+    time = info.gen_time.astimezone(UTC)
+    if time > (now or datetime.now(UTC)) + AHEAD:
+        raise TimestampError(f"the token's time {time:%Y-%m-%dT%H:%M:%SZ} is yet to come", rule="future")
+    token = SignedToken.of(response)
+    _check_certificate(token.signer, time)
+    token.check()
+    if roots:
+        _check_chain(answer, time, roots)
+    accuracy = info.accuracy and timedelta(
+        seconds=info.accuracy.seconds or 0,
+        milliseconds=info.accuracy.millis or 0,
+        microseconds=info.accuracy.micros or 0,
+    )
+    return Timestamp(
+        time,
+        accuracy,
+        info.serial_number,
+        info.policy.dotted_string,
+        algorithm,
+        token.signer,
+        token.certificates,
+        trusted=bool(roots),
+    )
+
+
+def _decoded(response: bytes) -> TimeStampResponse:
+    if len(response) > MAX_RESPONSE:
+        raise TimestampError(f"{len(response)} bytes exceed {MAX_RESPONSE}", rule="decode")
+    try:
+        return decode_timestamp_response(response)
+    except ValueError as error:
+        rule = "der-order" if "InvalidSetOrdering" in str(error) else "decode"
+        raise TimestampError(str(error), rule=rule) from error
+
+
+def _nonce(request: bytes) -> int | None:
+    try:
+        return parse_timestamp_request(request).nonce
+    except ValueError as error:
+        raise TimestampError(f"the request: {error}", rule="decode") from error
+
+
+def _check_certificate(certificate: x509.Certificate, time: datetime) -> None:
+    try:
+        use = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (x509.ExtensionNotFound, ValueError) as error:
+        raise TimestampError("the signer's certificate states no use", rule="certificate-use") from error
+    if not use.critical or list(use.value) != [x509.ExtendedKeyUsageOID.TIME_STAMPING]:
+        what = "the signer's certificate is not critically, and only, for timestamps"
+        raise TimestampError(what, rule="certificate-use")
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begins <= time <= ends:
+        what = f"the authority's certificate was valid {begins:%Y-%m-%d} to {ends:%Y-%m-%d}, not at {time:%Y-%m-%d}"
+        raise TimestampError(what, rule="certificate-time")
+
+
+def _check_chain(answer: TimeStampResponse, time: datetime, roots: Sequence[x509.Certificate]) -> None:
+    """Follow the chain at the token's time, as rfc3161-client's own verifier does."""
+    try:
+        rust.pkcs7_verify(
+            answer.time_stamp_token(), time, [root.public_bytes(Encoding.DER) for root in roots]
+        )
+    except ValueError as error:
+        why = _WHY.search(str(error))
+        raise TimestampError(
+            f"no chain to a root that was given: {why[1] if why else error}", rule="chain"
+        ) from error
