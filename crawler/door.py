@@ -48,8 +48,8 @@ from pipelines.items import Workshop
 from pipelines.record.exchange import Exchange
 from pipelines.record.recording import Recorder
 from pipelines.record.spool import remove_spooled
-from pipelines.resolver import Resolver, parse_url
 from pipelines.steps import UNREACHABLE
+from storage.resolver import Resolver, parse_url
 
 KEPT: Final = "akashi_exchanges"
 """Of a request's meta: a list that takes its exchanges, for whoever wants them beside the crawl's WARC."""
@@ -65,7 +65,7 @@ class RefusedRequest(RefusedError, IgnoreRequest):  # noqa: N818  # named as Scr
 
 
 class GuardedResolver(GAIResolver):
-    """Twisted's resolver, answered by ours (pipelines/resolver.py); one for the whole process."""
+    """Twisted's resolver, answered by ours (storage/resolver.py); one for the whole process."""
 
     def __init__(self, reactor: Any, resolver: Resolver) -> None:
         super().__init__(reactor, getaddrinfo=self._answers)

@@ -68,6 +68,12 @@ class LedgerFencedError(LedgerUnavailableError):
     """A rival sequencer wrote this segment first. Stop; never renumber."""
 
 
+class UnreachableError(AkashiError):
+    """A witness, a timestamp authority or a signer gave no whole answer in time, or may not be asked."""
+
+    exit_code = 5
+
+
 class CheckFailedError(AkashiError):
     """A verification found something: which `rule` broke, and where.
 

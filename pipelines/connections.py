@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evidence.canonical import utc
-from pipelines.resolver import Addresses
+from storage.resolver import Addresses
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from typing import Final, Self
 from evidence.errors import RefusedError
 from pipelines.connections import Connection, Failed, Refused, lookup
 from pipelines.relay import Valve, relay
-from pipelines.resolver import Addresses, Resolver, check_url, parse_url
+from storage.resolver import Addresses, Resolver, check_url, parse_url
 
 __all__ = ["Connection", "Failed", "Refused", "Resolver", "Tunnel", "check_url", "lookup", "parse_url"]
 

@@ -22,8 +22,8 @@ from evidence.clock import clock_block
 from evidence.digests import digest_bytes
 from evidence.manifest import seal
 from pipelines.capture import Capture, process_id
-from pipelines.resolver import hosts_from
 from pipelines.runtime import Runtime
+from storage.resolver import hosts_from
 from storage.settings import Settings
 
 _MISSING_MAX: Final = 10_000

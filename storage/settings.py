@@ -34,6 +34,8 @@ class Settings:
     """`governance`, or `legal`: COMPLIANCE locks, and refusal of a store or sandbox that lacks anything."""
     ledger_origin: str = ""
     """The log's name in checkpoints; empty: `akashi.invalid/<8 hex of its key>`."""
+    ledger_allow_private: bool = False
+    """Witnesses and timestamp authorities may be at addresses that are not public."""
     operator: str = ""
     """Name of the person responsible; empty: the operating system's user."""
     contact: str = ""

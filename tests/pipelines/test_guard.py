@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import guard
 from pipelines.guard import Resolver, Tunnel, lookup
-from pipelines.resolver import Lookup, system_lookup
+from storage.resolver import Lookup, system_lookup
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from evidence.errors import RefusedError, UsageError
-from pipelines.addresses import refusal_of
+from storage.addresses import refusal_of
 
 Addresses = tuple[str, ...]
 Lookup = Callable[[str], Addresses]

@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from pipelines.addresses import refusal_of
+from storage.addresses import refusal_of
 
 # Every block of IANA's two special-purpose registries, those inside another one too.
 SPECIAL = [

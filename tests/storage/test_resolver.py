@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from evidence.errors import RefusedError, UsageError
-from pipelines.resolver import Resolver, check_url, hosts_from, parse_url, system_lookup
+from storage.resolver import Resolver, check_url, hosts_from, parse_url, system_lookup
 
 
 class Answers:
