@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from console.output import emit, json_option, say
 from evidence.audit import audit
 from storage.archive import Archive
+from storage.authorities import load_roots
 from storage.folder import FolderCopy
 
 
@@ -34,7 +36,10 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi audit --copy DIR           the copy
     """
     archive = Archive.open()
-    expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
+    roots = load_roots(archive.settings)
+    expected = replace(
+        archive.keyring.expectations(), tsa_roots=roots
+    )  # before the audit reads anything: the log grows meanwhile
     report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)
     for finding in report.findings:
         if as_json:

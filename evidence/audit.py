@@ -17,14 +17,16 @@
    A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
+9  Every timestamp is over the checkpoint that its entry names, sound, by an authority that reaches a root that
+   the caller brought, and agrees with the clocks of the log (evidence/audit_anchors.py).
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),
-and a source that hands out the bytes as stored. What only outside time can show (when a root
-existed) is not this proof's business.
+the roots of timestamp authorities, and a source that hands out the bytes as stored.
 """
 
 from __future__ import annotations
 
+from evidence.audit_anchors import audit_anchors
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
@@ -38,8 +40,9 @@ def audit(source: ObjectSource, expected: Expectations | None = None, *, since: 
     The ledger always is, whole. Raises nothing for what is wrong with the archive, only what the
     source raises when it cannot be read.
     """
-    report = AuditReport()
+    report, expected = AuditReport(), expected or Expectations()
     objects = ObjectAudit(source, report)  # step 0
-    ledger = audit_ledger(source, expected or Expectations(), report)  # steps 1 to 4
+    ledger = audit_ledger(source, expected, report)  # steps 1 to 4
     objects.run(ledger, since)  # steps 5 to 8
+    audit_anchors(source, ledger.anchors, expected, report)  # step 9
     return report

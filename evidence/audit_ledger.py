@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from evidence.anchors import PREFIX as ANCHORS
 from evidence.audit_chain import Chain, Slot, judge, reconstruct
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.checkpoint import PREFIX as CHECKPOINTS
-from evidence.entry import CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
+from evidence.entry import ANCHOR, CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
 from evidence.note import MAX_NOTE, VerifierKey
 from evidence.segment import MAX_ENTRIES, Line, parse_header, parse_line, split_lines
@@ -37,6 +38,8 @@ class Ledger:
     ended: dict[str, Entry] = field(default_factory=dict)
     collectors: list[tuple[int, VerifierKey]] = field(default_factory=list)
     """Keys that may sign manifests, each with the index of the entry that added it."""
+    anchors: list[Entry] = field(default_factory=list)
+    """Timestamps; they are audited in step 9, with everything under `ledger/anchors/`."""
     damaged: set[int] = field(default_factory=set)
     """Indices without a sound line."""
 
@@ -69,9 +72,9 @@ def audit_ledger(source: ObjectSource, expected: Expectations, report: AuditRepo
     _check_roots(chain, known, ledger, report)
     _replay(chain, ledger, report)
     for head in source.list("ledger/"):
-        if not (
-            head.key == POINTER or _SEGMENT_KEY.fullmatch(head.key) or _CHECKPOINT_KEY.fullmatch(head.key)
-        ):
+        if head.key == POINTER or head.key.startswith(ANCHORS):
+            continue
+        if not (_SEGMENT_KEY.fullmatch(head.key) or _CHECKPOINT_KEY.fullmatch(head.key)):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
     report.counts["entries"] = len(chain.slots)
     return ledger
@@ -193,6 +196,8 @@ def _replay(chain: Chain, ledger: Ledger, report: AuditReport) -> None:
         kind = entry.type.partition(".")[0]
         if entry.type == "key.added":
             ledger.collectors.append((index, VerifierKey.parse(entry.body["vkey"])))
+        elif entry.type == ANCHOR:
+            ledger.anchors.append(entry)
         elif entry.type in {"capture.started", "crawl.started"}:
             if entry.subject in ledger.started:
                 report.findings.append(slot.finding(f"{kind}-started-twice", f"{kind} {entry.subject}"))

@@ -17,11 +17,13 @@ without any root still must check, and the ESS certificate id (RFC 5035, RFC 581
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -40,6 +42,14 @@ _HASHES: Final[dict[bytes, hashes.HashAlgorithm]] = {
     bytes.fromhex("608648016503040202"): hashes.SHA384(),
     bytes.fromhex("608648016503040203"): hashes.SHA512(),
 }
+_UNREADABLE: Final = (
+    ValueError,
+    IndexError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _LONG: Final = 0x80
 """A length octet from here on counts the length octets behind it."""
 _SEQUENCE, _SET, _OCTETS, _CONTEXT_0 = 0x30, 0x31, 0x04, 0xA0
@@ -51,6 +61,15 @@ class Element(NamedTuple):
     tag: int
     body: bytes
     raw: bytes
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """What cryptography, which parses late, or we cannot read is a TimestampError (`decode`)."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise TimestampError(f"{what}: {error}", rule="decode") from error
 
 
 def elements(data: bytes) -> list[Element]:
@@ -87,24 +106,20 @@ class _Parts(NamedTuple):
 
 
 def _token(response: bytes) -> bytes:
-    try:
+    with reading("not a status and a token"):
         (whole,) = elements(response)
         _, token = elements(whole.body)
-    except ValueError as error:
-        raise TimestampError("not a status and a token", rule="decode") from error
     return token.raw
 
 
 def _parts(token: bytes) -> _Parts:
-    try:
+    with reading("not a SignedData with one signer"):
         kind, wrapped = elements(elements(token)[0].body)
         _, _, content, *sets = elements(elements(wrapped.body)[0].body)
         what, octets = elements(content.body)
-        (signer,) = elements(next(item.body for item in sets if item.tag == _SET))
+        (signer,) = elements(next((item.body for item in sets if item.tag == _SET), b""))
         certificates = next((item.body for item in sets if item.tag == _CONTEXT_0), b"")
         (message,) = elements(octets.body)
-    except (ValueError, IndexError, StopIteration) as error:
-        raise TimestampError("not a SignedData with one signer", rule="decode") from error
     if (kind.body, what.body, message.tag) != (_SIGNED_DATA, _TST_INFO, _OCTETS):
         raise TimestampError("signs something else than a TSTInfo", rule="decode")
     return _Parts(message.body, certificates, signer.body)
@@ -126,27 +141,23 @@ class SignedToken:
     def of(cls, response: bytes) -> Self:
         """Take a response's token apart. Raises TimestampError (`decode`, `algorithm`, `signer`)."""
         parts = _parts(_token(response))
-        try:
+        with reading("its SignerInfo or a certificate is malformed"):
             _, name, digest, attributes, algorithm, signature, *_ = elements(parts.signer)
             issuer, serial = elements(name.body)
             certificates = tuple(
                 x509.load_der_x509_certificate(item.raw) for item in elements(parts.certificates)
             )
             digest_oid, algorithm_oid = elements(digest.body)[0].body, elements(algorithm.body)[0].body
-        except (ValueError, IndexError) as error:
-            raise TimestampError("its SignerInfo or a certificate is malformed", rule="decode") from error
+            said = int.from_bytes(serial.body, "big", signed=True), issuer.raw
+            signers = [one for one in certificates if (one.serial_number, one.issuer.public_bytes()) == said]
         if digest_oid not in _HASHES or attributes.tag != _CONTEXT_0:
             raise TimestampError("signed with a digest that is not SHA-2, or no attributes", rule="algorithm")
-        number = int.from_bytes(serial.body, "big", signed=True)
-        for certificate in certificates:
-            if certificate.serial_number == number and certificate.issuer.public_bytes() == issuer.raw:
-                break
-        else:
+        if not signers:
             raise TimestampError("the signer's certificate is not in the token", rule="signer")
         return cls(
             parts.content,
             certificates,
-            certificate,
+            signers[0],
             _HASHES[digest_oid],
             bytes([_SET]) + attributes.raw[1:],  # signed under the tag of a SET: RFC 5652 §5.4
             algorithm_oid == _PSS,
@@ -160,7 +171,8 @@ class SignedToken:
         digest.update(self.content)
         if attributes.get(_CONTENT_TYPE) != _TST_INFO or attributes.get(_MESSAGE_DIGEST) != digest.finalize():
             raise TimestampError("what was signed is not this TSTInfo", rule="signature")
-        key = self.signer.public_key()
+        with reading("the authority's key"):
+            key = self.signer.public_key()
         try:
             if isinstance(key, rsa.RSAPublicKey):
                 salted = padding.PSS(padding.MGF1(self._digest), padding.PSS.AUTO)
@@ -177,11 +189,9 @@ class SignedToken:
 
     def _signed(self) -> dict[bytes, bytes]:
         """Each signed attribute's one value, by its OID."""
-        try:
+        with reading("its signed attributes are malformed"):
             pairs = [elements(item.body) for item in elements(elements(self._attributes)[0].body)]
             return {oid.body: elements(values.body)[0].body for oid, values in pairs}
-        except (ValueError, IndexError) as error:
-            raise TimestampError("its signed attributes are malformed", rule="decode") from error
 
     def _names_signer(self, attributes: dict[bytes, bytes]) -> bool:
         """Whether the ESS certificate id is the signer's (RFC 3161 §2.4.2 demands one)."""

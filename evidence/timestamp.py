@@ -25,16 +25,19 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from rfc3161_client import (
+    Accuracy,
     HashAlgorithm,
-    TimeStampResponse,
     TimestampRequestBuilder,
+    TimeStampResponse,
+    TimeStampTokenInfo,
     decode_timestamp_response,
 )
 from rfc3161_client._rust import parse_timestamp_request
 from rfc3161_client._rust import verify as rust
 
-from evidence.cms import SignedToken
+from evidence.cms import SignedToken, reading
 from evidence.errors import TimestampError
 
 MAX_RESPONSE: Final = 64 << 10
@@ -70,6 +73,8 @@ class Timestamp:
     """All certificates that came along, in their order."""
     trusted: bool
     """Whether the chain was followed to a root that was given; False: none was."""
+    reordered: bool = False
+    """Whether rfc3161-client took it only with its certificates put in order."""
 
     @property
     def authority(self) -> str:
@@ -109,17 +114,14 @@ def verify(
     if answer.status != 0:
         why = "; ".join(answer.status_string) or "without a reason"
         raise TimestampError(f"the authority refused (status {answer.status}): {why}", rule="status")
-    try:
+    with reading("no token"):
         info = answer.tst_info
-        imprint, nonce = info.message_imprint, info.nonce
+        imprint, nonce, time = info.message_imprint, info.nonce, info.gen_time.astimezone(UTC)
         algorithm = _ALGORITHMS.get(imprint.hash_algorithm.dotted_string, "")
-    except ValueError as error:
-        raise TimestampError(f"no token: {error}", rule="decode") from error
     if not algorithm or imprint.message != hashlib.new(algorithm, data).digest():
         raise TimestampError("the token is over other bytes", rule="imprint")
     if nonce != _nonce(request):
         raise TimestampError("the token answers another request", rule="nonce")
-    time = info.gen_time.astimezone(UTC)
     if time > (now or datetime.now(UTC)) + AHEAD:
         raise TimestampError(f"the token's time {time:%Y-%m-%dT%H:%M:%SZ} is yet to come", rule="future")
     token = SignedToken.of(response)
@@ -127,14 +129,9 @@ def verify(
     token.check()
     if roots:
         _check_chain(answer, time, roots)
-    accuracy = info.accuracy and timedelta(
-        seconds=info.accuracy.seconds or 0,
-        milliseconds=info.accuracy.millis or 0,
-        microseconds=info.accuracy.micros or 0,
-    )
     return Timestamp(
         time,
-        accuracy,
+        _accuracy(info),
         info.serial_number,
         info.policy.dotted_string,
         algorithm,
@@ -142,6 +139,13 @@ def verify(
         token.certificates,
         trusted=bool(roots),
     )
+
+
+def _accuracy(info: TimeStampTokenInfo) -> timedelta | None:
+    said: Accuracy | None = info.accuracy  # typed as if it were always there
+    if said is None:
+        return None
+    return timedelta(seconds=said.seconds or 0, milliseconds=said.millis or 0, microseconds=said.micros or 0)
 
 
 def _decoded(response: bytes) -> TimeStampResponse:
@@ -162,14 +166,12 @@ def _nonce(request: bytes) -> int | None:
 
 
 def _check_certificate(certificate: x509.Certificate, time: datetime) -> None:
-    try:
-        use = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except (x509.ExtensionNotFound, ValueError) as error:
-        raise TimestampError("the signer's certificate states no use", rule="certificate-use") from error
-    if not use.critical or list(use.value) != [x509.ExtendedKeyUsageOID.TIME_STAMPING]:
+    with reading("the signer's certificate"):
+        uses = [one for one in certificate.extensions if isinstance(one.value, x509.ExtendedKeyUsage)]
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not any(one.critical and list(one.value) == [ExtendedKeyUsageOID.TIME_STAMPING] for one in uses):
         what = "the signer's certificate is not critically, and only, for timestamps"
         raise TimestampError(what, rule="certificate-use")
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begins <= time <= ends:
         what = f"the authority's certificate was valid {begins:%Y-%m-%d} to {ends:%Y-%m-%d}, not at {time:%Y-%m-%d}"
         raise TimestampError(what, rule="certificate-time")
