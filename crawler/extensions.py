@@ -1,4 +1,4 @@
-"""Two Scrapy extensions: no crawl without preserve and prove, and what Ctrl-C means."""
+"""Scrapy extensions: no crawl without preserve and prove, what Ctrl-C means, outside time at the end."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.misc import load_object
 
 from crawler.spiders.base import being_checked
-from evidence.errors import UsageError
+from evidence.errors import AkashiError, UsageError
 from pipelines.items import PreservePipeline, ProvePipeline, Workshop
+from storage.anchors import stamp_at_end
 
 log = logging.getLogger(__name__)
 
@@ -97,3 +98,30 @@ class Interrupts:
     async def _tell_scrapy(self, number: int) -> None:
         await self.workshop.idle()
         self.previous[number](number, None)
+
+
+class Timestamps:
+    """When all is kept and entered: the ledger's timestamps, tried once and briefly, never failing the run."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.workshop = Workshop.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's constructor."""
+        extension = cls(crawler)
+        crawler.signals.connect(extension.engine_stopped, signal=signals.engine_stopped)
+        return extension
+
+    async def engine_stopped(self) -> None:
+        """The spider is closed, and its crawl entered."""
+        workshop = self.workshop
+        if workshop.runtime is None or workshop.interrupted or workshop.fatal is not None:
+            return
+        try:
+            told = await asyncio.to_thread(stamp_at_end, workshop.runtime)
+        except (AkashiError, OSError) as error:
+            told = f"the ledger waits for a timestamp: {error}; next: akashi ledger timestamp"
+        if told:
+            log.info("%s", told)
+            workshop.told = told

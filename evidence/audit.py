@@ -26,6 +26,8 @@ the roots of timestamp authorities, and a source that hands out the bytes as sto
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from evidence.audit_anchors import audit_anchors
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
@@ -34,7 +36,13 @@ from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSour
 __all__ = ["AuditReport", "Expectations", "Finding", "ObjectSource", "audit"]
 
 
-def audit(source: ObjectSource, expected: Expectations | None = None, *, since: str = "") -> AuditReport:
+def audit(
+    source: ObjectSource,
+    expected: Expectations | None = None,
+    *,
+    since: str = "",
+    now: datetime | None = None,
+) -> AuditReport:
     """Audit an archive. Objects of captures that began before `since` (UTC text) are not read again.
 
     The ledger always is, whole. Raises nothing for what is wrong with the archive, only what the
@@ -44,5 +52,5 @@ def audit(source: ObjectSource, expected: Expectations | None = None, *, since: 
     objects = ObjectAudit(source, report)  # step 0
     ledger = audit_ledger(source, expected, report)  # steps 1 to 4
     objects.run(ledger, since)  # steps 5 to 8
-    audit_anchors(source, ledger.anchors, expected, report)  # step 9
+    audit_anchors(source, ledger.anchors, expected, report, now=now)  # step 9
     return report
