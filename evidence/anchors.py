@@ -24,7 +24,7 @@ from typing import Final
 
 from cryptography import x509
 
-from evidence.cms import ordered
+from evidence.der import ordered
 from evidence.entry import Entry
 from evidence.errors import TimestampError
 from evidence.timestamp import Timestamp, verify
@@ -44,7 +44,7 @@ def read_token(
     response: bytes,
     request: bytes,
     data: bytes,
-    roots: Sequence[x509.Certificate] = (),
+    roots: Sequence[x509.Certificate],
     *,
     now: datetime | None = None,
 ) -> Timestamp:

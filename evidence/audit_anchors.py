@@ -1,8 +1,8 @@
 """Step 9 of the audit: the outside time of the log, token by token.
 
 For each `anchor.tsr` entry: its objects are there with their digests; what was stamped are the bytes of the
-checkpoint of that size, whose root the entry repeats; the token is sound, by its own signature and, with
-roots, by its chain; the entry's time is the token's. Then the clocks are compared:
+checkpoint of that size, whose root the entry repeats; the token is sound, its chain reaching a root
+that was given, or, without any, the one that is archived with it; the entry's time is the token's. Then the clocks are compared:
 
     entry size-1 says  ≤  the token says  ≤  the anchor's own entry says        up to TOLERANCE
 
@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from evidence.anchors import PREFIX, QUERY, RESPONSE, read_token
+from cryptography import x509
+
+from evidence.anchors import CHAIN, PREFIX, QUERY, RESPONSE, read_token
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 from evidence.canonical import parse_utc, utc
 from evidence.checkpoint import checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.entry import Entry, digests_of
-from evidence.errors import CheckFailedError
+from evidence.errors import CheckFailedError, TimestampError
 from evidence.note import MAX_NOTE
 from evidence.segment import PREFIX as SEGMENTS
 from evidence.segment import parse_line, split_lines
@@ -98,7 +100,8 @@ class _AnchorAudit:
         (request,) = (data for key, data in objects.items() if key.endswith(QUERY))
         ((key, response),) = (pair for pair in objects.items() if pair[0].endswith(RESPONSE))
         try:
-            token = read_token(response or b"", request or b"", note, self._expected.tsa_roots, now=self._now)
+            roots = self._expected.tsa_roots or _archived(objects)
+            token = read_token(response or b"", request or b"", note, roots, now=self._now)
         except CheckFailedError as error:
             finding = Finding.of(key, error, entry.index)
             self._report.findings.append(replace(finding, rule=f"timestamp-{error.rule}"))
@@ -169,3 +172,12 @@ class _AnchorAudit:
 
     def _find(self, key: str, rule: str, detail: str, entry: Entry) -> None:
         self._report.findings.append(Finding(key, rule, detail, entry=entry.index))
+
+
+def _archived(objects: Mapping[str, bytes | None]) -> list[x509.Certificate]:
+    """The certificates that were stored with a token. Raises TimestampError if there are none."""
+    pem = b"".join(data or b"" for key, data in objects.items() if key.endswith(CHAIN))
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise TimestampError("no certificates are archived with it", rule="chain") from error

@@ -1,28 +1,30 @@
 """RFC 3161: an authority's signed word that these bytes existed at its time.
 
     request   30 44  02 01 01  30 31 <SHA-256 of the data>  02 08 <nonce>  01 01 ff     70 bytes
-    response  30 …   30 03 02 01 00  30 … <token: evidence/cms.py>
+    response  30 …   30 03 02 01 00  30 … <token: RFC 5652 SignedData over a TSTInfo>
 
 Both are kept as they crossed the wire. A token is judged *at its own time*: an authority's certificate
 expires long before the evidence does. So a token says nothing against an authority's stolen key; two
 authorities, revocation as it was known then, and the log that holds the token do.
 
 A TimestampError's rule: `decode`, `der-order` (a SET not in DER's order, which rfc3161-client refuses:
-ask `openssl ts -verify`, or verify `cms.ordered` bytes), `status`, `imprint`, `nonce`, `future`, `signer`,
-`certificate-use` (no critical timeStamping, RFC 3161 §2.3), `certificate-time`, `algorithm`,
-`signature`, `chain`.
+ask `openssl ts -verify`, or verify `der.ordered` bytes), `status`, `imprint`, `nonce`, `future`, `signer`
+(its certificate is not there), `certificate-use` (not critically and only timeStamping, RFC 3161 §2.3),
+`certificate-time`, `chain`, `signature`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -37,7 +39,6 @@ from rfc3161_client import (
 from rfc3161_client._rust import parse_timestamp_request
 from rfc3161_client._rust import verify as rust
 
-from evidence.cms import SignedToken, reading
 from evidence.errors import TimestampError
 
 MAX_RESPONSE: Final = 64 << 10
@@ -51,6 +52,7 @@ _ALGORITHMS: Final = {
     "2.16.840.1.101.3.4.2.2": "sha384",
     "2.16.840.1.101.3.4.2.3": "sha512",
 }
+_CERTIFICATE_ERRORS: Final = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 _WHY: Final = re.compile(r"Verify error: ([^\"]+)")
 
 
@@ -70,9 +72,7 @@ class Timestamp:
     certificate: x509.Certificate
     """The authority's."""
     chain: tuple[x509.Certificate, ...]
-    """All certificates that came along, in their order."""
-    trusted: bool
-    """Whether the chain was followed to a root that was given; False: none was."""
+    """All certificates that came along."""
     reordered: bool = False
     """Whether rfc3161-client took it only with its certificates put in order."""
 
@@ -102,19 +102,16 @@ def verify(
     response: bytes,
     request: bytes,
     data: bytes,
-    roots: Sequence[x509.Certificate] = (),
+    roots: Sequence[x509.Certificate],
     *,
     now: datetime | None = None,
 ) -> Timestamp:
-    """What the response says about the data. Raises TimestampError for the first rule that it breaks.
-
-    Without roots everything is checked but whose word it is: then `trusted` is False.
-    """
+    """What the response says about the data. Raises TimestampError for the first rule that it breaks."""
     answer = _decoded(response)
     if answer.status != 0:
         why = "; ".join(answer.status_string) or "without a reason"
         raise TimestampError(f"the authority refused (status {answer.status}): {why}", rule="status")
-    with reading("no token"):
+    with _reading("no token"):
         info = answer.tst_info
         imprint, nonce, time = info.message_imprint, info.nonce, info.gen_time.astimezone(UTC)
         algorithm = _ALGORITHMS.get(imprint.hash_algorithm.dotted_string, "")
@@ -124,20 +121,22 @@ def verify(
         raise TimestampError("the token answers another request", rule="nonce")
     if time > (now or datetime.now(UTC)) + AHEAD:
         raise TimestampError(f"the token's time {time:%Y-%m-%dT%H:%M:%SZ} is yet to come", rule="future")
-    token = SignedToken.of(response)
-    _check_certificate(token.signer, time)
-    token.check()
-    if roots:
-        _check_chain(answer, time, roots)
+    with _reading("its certificates"):
+        chain = tuple(map(x509.load_der_x509_certificate, sorted(answer.signed_data.certificates)))
+        (signer,) = ((one.issuer, one.serial_number) for one in answer.signed_data.signer_infos)
+        mine = [one for one in chain if (one.issuer, one.serial_number) == signer]
+    if not mine:
+        raise TimestampError("the signer's certificate is not in the token", rule="signer")
+    _check_certificate(mine[0], time)
+    _check_signature(answer, time, roots)
     return Timestamp(
         time,
         _accuracy(info),
         info.serial_number,
         info.policy.dotted_string,
         algorithm,
-        token.signer,
-        token.certificates,
-        trusted=bool(roots),
+        mine[0],
+        chain,
     )
 
 
@@ -166,7 +165,7 @@ def _nonce(request: bytes) -> int | None:
 
 
 def _check_certificate(certificate: x509.Certificate, time: datetime) -> None:
-    with reading("the signer's certificate"):
+    with _reading("the signer's certificate"):
         uses = [one for one in certificate.extensions if isinstance(one.value, x509.ExtendedKeyUsage)]
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not any(one.critical and list(one.value) == [ExtendedKeyUsageOID.TIME_STAMPING] for one in uses):
@@ -177,14 +176,22 @@ def _check_certificate(certificate: x509.Certificate, time: datetime) -> None:
         raise TimestampError(what, rule="certificate-time")
 
 
-def _check_chain(answer: TimeStampResponse, time: datetime, roots: Sequence[x509.Certificate]) -> None:
-    """Follow the chain at the token's time, as rfc3161-client's own verifier does."""
+def _check_signature(answer: TimeStampResponse, time: datetime, roots: Sequence[x509.Certificate]) -> None:
+    """Chain, then signature, at the token's time, as rfc3161-client's own verifier has them checked."""
     try:
         rust.pkcs7_verify(
             answer.time_stamp_token(), time, [root.public_bytes(Encoding.DER) for root in roots]
         )
     except ValueError as error:
-        why = _WHY.search(str(error))
-        raise TimestampError(
-            f"no chain to a root that was given: {why[1] if why else error}", rule="chain"
-        ) from error
+        if why := _WHY.search(str(error)):
+            raise TimestampError(f"no chain to a root that was given: {why[1]}", rule="chain") from error
+        raise TimestampError("the authority's signature does not verify", rule="signature") from error
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """What cryptography, which parses late, cannot read is a TimestampError (`decode`)."""
+    try:
+        yield
+    except (ValueError, UnsupportedAlgorithm, *_CERTIFICATE_ERRORS) as error:
+        raise TimestampError(f"{what}: {error}", rule="decode") from error

@@ -89,6 +89,7 @@ class Anchors:
         self._settings = archive.settings
         self._store = archive.store
         self._origin = archive.keyring.origin
+        self._roots = load_roots(archive.settings)
 
     def entries(self) -> list[Entry]:
         """All anchor entries, oldest first."""
@@ -118,7 +119,7 @@ class Anchors:
         )
         note = self._store.read(checkpoint_key(entry.body["size"]))
         try:
-            return Anchor(entry, read_token(response, request, note))
+            return Anchor(entry, read_token(response, request, note, self._roots))
         except AkashiError as error:
             return Anchor(entry, None, error.detail)
 
@@ -153,7 +154,7 @@ class Anchors:
 
         Raises StoreUnavailableError and LedgerUnavailableError; an authority that fails is an Attempt.
         """
-        roots, end = load_roots(self._settings), time.monotonic() + seconds
+        end = time.monotonic() + seconds
         with self._alone(seconds):
             entries = self.entries()
             newest = self.newest()
@@ -164,7 +165,7 @@ class Anchors:
             if not all_:
                 due = self.due(entries, size, datetime.now(UTC))
                 urls = [url for url in urls if url in due]
-            return list(self._stamp(newest, urls, roots, end))
+            return list(self._stamp(newest, urls, end))
 
     @contextmanager
     def _alone(self, patience: float) -> Iterator[None]:
@@ -176,7 +177,7 @@ class Anchors:
         finally:
             os.close(descriptor)
 
-    def _stamp(self, newest: Newest, urls: Sequence[str], roots: Roots, end: float) -> Iterator[Attempt]:
+    def _stamp(self, newest: Newest, urls: Sequence[str], end: float) -> Iterator[Attempt]:
         size = newest.checkpoint.size
         requests = {
             url: self._stored(anchor_key(size, url, QUERY)) or request_for(newest.note) for url in urls
@@ -191,14 +192,13 @@ class Anchors:
             try:
                 if isinstance(answer, AkashiError):
                     raise answer
-                yield self._keep(newest, url, requests[url], answer, roots, end)
+                yield self._keep(newest, url, requests[url], answer, end)
             except (UnreachableError, CheckFailedError, ObjectConflictError) as error:
                 yield Attempt(url, problem=error.detail, next=error.next)
 
-    def _keep(
-        self, newest: Newest, url: str, request: bytes, response: bytes, roots: Roots, end: float
-    ) -> Attempt:
+    def _keep(self, newest: Newest, url: str, request: bytes, response: bytes, end: float) -> Attempt:
         """Check a response, store it with what belongs to it, and enter it."""
+        roots = self._roots
         timestamp = read_token(response, request, newest.note, roots)
         notes, made = [], {QUERY: request, RESPONSE: response, CHAIN: _chain(timestamp, roots)}
         if timestamp.reordered:
