@@ -15,30 +15,30 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
 
-from evidence.anchors import CHAIN, PREFIX, QUERY, RESPONSE, read_token
+from evidence.anchors import PREFIX, read_token
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 from evidence.canonical import parse_utc, utc
 from evidence.checkpoint import checkpoint_key
 from evidence.digests import digest_bytes
-from evidence.entry import Entry, digests_of
+from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.errors import CheckFailedError, TimestampError
 from evidence.note import MAX_NOTE
 from evidence.segment import PREFIX as SEGMENTS
-from evidence.segment import parse_line, split_lines
+from evidence.segment import parse_line, segment_key, split_lines
 from evidence.timestamp import Timestamp
 
 TOLERANCE: Final = timedelta(minutes=15)
 """More than clocks differ that somebody looks after: a finding."""
 NOTICE: Final = timedelta(seconds=60)
 """More than a clock differs that is synchronised: a note."""
-MAX_OBJECT: Final = 1 << 20
 _KEY: Final = re.compile(re.escape(PREFIX) + r"\d{20}/[^/]+", re.ASCII)
 
 
@@ -78,38 +78,26 @@ class _AnchorAudit:
 
     def token(self, entry: Entry) -> Timestamp | None:
         """What the entry's token says, if it holds; what does not is in the report."""
-        objects = {item["key"]: self._object(item["key"], entry) for item in entry.body["objects"]}
-        found = {item["key"]: digest_bytes(objects[item["key"]] or b"") for item in entry.body["objects"]}
-        for item in entry.body["objects"]:
-            if objects[item["key"]] is not None and found[item["key"]] != digests_of(item):
-                self._find(
-                    item["key"], "object-digest", f"the digest is not that of entry {entry.index}", entry
-                )
-                return None
-        note = self._object(checkpoint_key(entry.body["size"]), entry)
-        if note is None or None in objects.values():
+        body, place = entry.body, checkpoint_key(entry.body["size"])
+        note = self._read(place, entry)
+        objects = [(item["key"], self._object(item, entry)) for item in body["objects"]]
+        if note is None or None in dict(objects).values():
             return None
-        if note.split(b"\n")[1:3] != [
-            str(entry.body["size"]).encode(),
-            base64.b64encode(bytes.fromhex(entry.body["root"])),
-        ]:
-            self._find(
-                checkpoint_key(entry.body["size"]), "anchor-root", "not the size and root stamped", entry
-            )
+        held = {key.rpartition(".")[2]: (key, data or b"") for key, data in objects}
+        root = base64.b64encode(bytes.fromhex(body["root"]))
+        if note.split(b"\n")[1:3] != [str(body["size"]).encode(), root]:
+            self._find(place, "anchor-root", "has another size or root than the entry says", entry)
             return None
-        (request,) = (data for key, data in objects.items() if key.endswith(QUERY))
-        ((key, response),) = (pair for pair in objects.items() if pair[0].endswith(RESPONSE))
+        (_, request), (key, response) = held["tsq"], held["tsr"]
         try:
-            roots = self._expected.tsa_roots or _archived(objects)
-            token = read_token(response or b"", request or b"", note, roots, now=self._now)
+            roots = self._expected.tsa_roots or _archived(held.get("pem", ("", b""))[1])
+            token = read_token(response, request, note, roots, now=self._now)
         except CheckFailedError as error:
             finding = Finding.of(key, error, entry.index)
             self._report.findings.append(replace(finding, rule=f"timestamp-{error.rule}"))
             return None
-        if utc(token.time) != entry.body["time"]:
-            self._find(
-                key, "anchor-time", f"the token says {utc(token.time)}, not {entry.body['time']}", entry
-            )
+        if utc(token.time) != body["time"]:
+            self._find(key, "anchor-time", f"the token says {utc(token.time)}, not {body['time']}", entry)
         if token.reordered:
             self._report.notes.append(f"{key} is not in DER's order: have openssl ts -verify confirm it")
         return token
@@ -133,7 +121,7 @@ class _AnchorAudit:
         """A token whose authority's certificate has expired should have been covered by one before that."""
         if token.not_after >= self._now or any(
             other.body["size"] > entry.index and late.time <= token.not_after < late.not_after
-            for other, late in others
+            for other, late in reversed(others)
         ):
             return
         self._report.notes.append(
@@ -141,25 +129,32 @@ class _AnchorAudit:
             "and no later token covers it"
         )
 
-    def _object(self, key: str, entry: Entry) -> bytes | None:
-        limit = max(MAX_OBJECT, MAX_NOTE)
+    def _object(self, item: ObjectJson, entry: Entry) -> bytes | None:
+        """The bytes of an object that the entry names, None if they are not those."""
+        data = self._read(item["key"], entry)
+        if data is not None:
+            self._report.versions_of(self._source, item["key"])
+            if digest_bytes(data) != digests_of(item):
+                detail = f"the digest is not that of entry {entry.index}"
+                self._find(item["key"], "object-digest", detail, entry)
+                return None
+        return data
+
+    def _read(self, key: str, entry: Entry) -> bytes | None:
         try:
             with self._source.open(key) as stream:
-                data = stream.read(limit + 1)
+                data = stream.read(MAX_NOTE + 1)
         except FileNotFoundError:
             self._find(key, "object-missing", f"named by entry {entry.index}, and not there", entry)
             return None
-        if key.startswith(PREFIX):
-            self._report.versions_of(self._source, key)
         self._report.counts["bytes"] += len(data)
         return data
 
     def _entry(self, index: int) -> Entry | None:
         """The entry at an index, out of the segment that holds it; None if it is damaged: steps 2 and 3 say so."""
-        for key in reversed(self._segments):
-            if int(key[-12:]) <= index:
-                return next((entry for entry in self._lines(key) if entry.index == index), None)
-        return None
+        at = bisect_right(self._segments, segment_key(index)) - 1
+        lines = self._lines(self._segments[at]) if at >= 0 else iter(())
+        return next((entry for entry in lines if entry.index == index), None)
 
     def _lines(self, key: str) -> Iterator[Entry]:
         with self._source.open(key) as stream:
@@ -174,10 +169,9 @@ class _AnchorAudit:
         self._report.findings.append(Finding(key, rule, detail, entry=entry.index))
 
 
-def _archived(objects: Mapping[str, bytes | None]) -> list[x509.Certificate]:
+def _archived(chain: bytes) -> list[x509.Certificate]:
     """The certificates that were stored with a token. Raises TimestampError if there are none."""
-    pem = b"".join(data or b"" for key, data in objects.items() if key.endswith(CHAIN))
     try:
-        return x509.load_pem_x509_certificates(pem)
+        return x509.load_pem_x509_certificates(chain)
     except ValueError as error:
         raise TimestampError("no certificates are archived with it", rule="chain") from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
+from tests.end_to_end.conftest import ROOT
 from tests.site.timestamping import environment_of
 
 
@@ -38,6 +40,42 @@ def test_the_ledger_is_stamped_on_demand_and_every_failure_has_its_exit_code(own
     stranger = run("audit", AKASHI_TIMESTAMP_ROOTS="")  # certifi knows neither
     assert stranger.returncode == 1
     assert stranger.stdout.count("timestamp-chain") == 2
+
+
+@pytest.mark.slow
+def test_openssl_verifies_a_token_by_the_documented_commands_and_refuses_another_checkpoint(
+    own_archive, alpha, tmp_path
+):
+    own_archive.environment |= environment_of(alpha)
+    (stamped,) = own_archive.objects("akashi", "ledger", "timestamp")
+    copy = tmp_path / "copy"
+    own_archive.run("akashi", "store", "copy", "--to", str(copy))
+    documented = (ROOT / "docs/formats/ledger.md").read_text("utf-8")
+    script = documented[documented.index("cd COPY/ledger") :].partition("```")[0]
+    (checkpoint,) = (copy / "ledger/anchors").iterdir()
+    for sample, real in {
+        "COPY": str(copy),
+        "00000000000000000009": checkpoint.name,
+        "timestamp.example-tsa": next(checkpoint.glob("*.tsr")).stem,
+        "root.pem": str(alpha.folder / "root.pem"),
+        "GENTIME": stamped["time"],
+    }.items():
+        assert sample in script
+        script = script.replace(sample, real)
+
+    def verify() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+
+    good = verify()
+    assert "Time stamp:" in good.stdout
+    assert "Verification: OK" in good.stdout + good.stderr, good
+    assert good.returncode == 0
+    note = copy / "ledger/checkpoints" / checkpoint.name
+    note.chmod(0o644)
+    note.write_bytes(note.read_bytes().replace(b"\n\n", b"\n\n\n"))
+    forged = verify()
+    assert forged.returncode != 0
+    assert "Verification: FAILED" in forged.stdout + forged.stderr
 
 
 @pytest.mark.slow

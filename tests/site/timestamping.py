@@ -4,7 +4,7 @@ An operator is an authority of its own: root → intermediate → signer, an OCS
 
     /tsa       a proper answer                    /unordered  with its certificates not in DER's order
     /refuse    status 2, no token                 /replay     always the answer to its first request
-    /slow      after 30 seconds                   /broken     HTTP 500
+    /slow      HTTP 500 after 30 seconds         /broken     HTTP 500
     /huge      more than 64 KB                    /no-use     by a certificate that is not for timestamps
     /expired   by a certificate that expired      /ec         by an ECDSA key
 """
@@ -119,7 +119,7 @@ class TimestampAuthority:
         self.requests.append(path)
         if path == "/slow":
             self._server.stopped.wait(30)
-        if path == "/broken":
+        if path in {"/slow", "/broken"}:
             return 500, b""
         return 200, self._body(path, body)
 
