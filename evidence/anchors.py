@@ -9,7 +9,7 @@
     {"authority":"http://…","objects":[…],"root":"<64 hex>","size":9,"time":"2026-11-23T08:13:00.000Z"}
 
 `<authority>` is its URL without the scheme, other characters than a-z 0-9 . become `-`. What was stamped
-are the bytes of `ledger/checkpoints/<size>`; `time` is the token's genTime. Entries below `size` existed
+are the bytes of `ledger/checkpoints/<size>`; `time` is the token's genTime, to the second. Entries below `size` existed
 then. A token's own entry lies behind its checkpoint, so a later token covers it: that is the renewal
 (RFC 4998's idea), by which a token outlives its authority's certificate.
 """

@@ -61,7 +61,7 @@ class Timestamp:
     """What a token that passed says."""
 
     time: datetime
-    """genTime, UTC."""
+    """genTime, UTC, without a fraction of a second, which rfc3161-client drops."""
     accuracy: timedelta | None
     """How far off the authority says it may be; None: it does not say."""
     serial: int
