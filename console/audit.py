@@ -10,6 +10,7 @@ import click
 from console.output import emit, json_option, say
 from evidence.audit import audit
 from storage.archive import Archive
+from storage.authorities import load_roots
 from storage.folder import FolderCopy
 from storage.witnesses import load_policy
 
@@ -36,7 +37,8 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi audit --copy DIR           the copy
     """
     archive = Archive.open()
-    expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
+    # Before the audit reads anything: the log grows meanwhile.
+    expected = replace(archive.keyring.expectations(), tsa_roots=load_roots(archive.settings))
     if policy := load_policy(archive.settings):
         expected = replace(expected, witnesses=tuple(known.key for known in policy.witnesses.values()))
     report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)

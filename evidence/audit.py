@@ -17,16 +17,20 @@
    A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
+9  Every timestamp is over the checkpoint that its entry names, sound, by an authority that reaches a root that
+   the caller brought, and agrees with the clocks of the log (evidence/audit_anchors.py).
 10 Every stored cosignature is one line below the checkpoint of its size, written once, and verifies, if the
    caller brought its witness's key. Those by others are a note.
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),
-and a source that hands out the bytes as stored. What only outside time can show (when a root
-existed) is not this proof's business.
+the roots of timestamp authorities, and a source that hands out the bytes as stored.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from evidence.audit_anchors import audit_anchors
 from evidence.audit_cosignatures import audit_cosignatures
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
@@ -35,7 +39,13 @@ from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSour
 __all__ = ["AuditReport", "Expectations", "Finding", "ObjectSource", "audit"]
 
 
-def audit(source: ObjectSource, expected: Expectations | None = None, *, since: str = "") -> AuditReport:
+def audit(
+    source: ObjectSource,
+    expected: Expectations | None = None,
+    *,
+    since: str = "",
+    now: datetime | None = None,
+) -> AuditReport:
     """Audit an archive. Objects of captures that began before `since` (UTC text) are not read again.
 
     The ledger always is, whole. Raises nothing for what is wrong with the archive, only what the
@@ -45,5 +55,6 @@ def audit(source: ObjectSource, expected: Expectations | None = None, *, since: 
     objects = ObjectAudit(source, report)  # step 0
     ledger = audit_ledger(source, expected, report)  # steps 1 to 4
     objects.run(ledger, since)  # steps 5 to 8
+    audit_anchors(source, ledger.anchors, expected, report, now=now)  # step 9
     audit_cosignatures(source, expected.witnesses, report)  # step 10
     return report

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from evidence.anchors import PREFIX as ANCHORS
 from evidence.audit_chain import Chain, Slot, judge, reconstruct
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 from evidence.canonical import canonical
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.checkpoint import PREFIX as CHECKPOINTS
-from evidence.cosignature import KEY as COSIGNATURE_KEY
-from evidence.entry import CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
+from evidence.entry import ANCHOR, CLOSING, CRAWL_ENDED, MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import NoteError, SegmentError
 from evidence.keys import KeyHistory
 from evidence.note import MAX_NOTE, VerifierKey
@@ -41,6 +41,8 @@ class Ledger:
     ended: dict[str, Entry] = field(default_factory=dict)
     keys: KeyHistory = field(default_factory=KeyHistory)
     """Which key was good for which entry."""
+    anchors: list[Entry] = field(default_factory=list)
+    """Timestamps; they are audited in step 9, with everything under `ledger/anchors/`."""
     damaged: set[int] = field(default_factory=set)
     """Indices without a sound line."""
 
@@ -72,12 +74,14 @@ def audit_ledger(source: ObjectSource, expected: Expectations, report: AuditRepo
     ledger = Ledger(damaged=set(range(chain.size)) - set(chain.slots))
     _check_roots(chain, known, ledger, report)
     _replay(chain, ledger, report)
+    replayed = (slot.entry for _, slot in sorted(chain.slots.items()))
+    ledger.anchors = [entry for entry in replayed if entry is not None and entry.type == ANCHOR]
     for head in source.list("ledger/"):
         if not (
             head.key == POINTER
             or _SEGMENT_KEY.fullmatch(head.key)
             or _CHECKPOINT_KEY.fullmatch(head.key)
-            or COSIGNATURE_KEY.fullmatch(head.key)
+            or head.key.startswith(ANCHORS)
             or parse_path(head.key.removeprefix(TILES))
         ):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))

@@ -15,8 +15,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from evidence.anchors import anchor_key
 from evidence.canonical import canonical, parse
 from evidence.checkpoint import Checkpoint
+from evidence.digests import digest_bytes
 from evidence.dsse import key_id, sign
 from evidence.entry import Entry
 from evidence.key_entry import sign_body
@@ -113,6 +115,29 @@ def keys_in_use() -> dict[str, bytes]:
     }
 
 
+def anchor() -> dict[str, Any]:
+    """An entry of its own log: the checkpoint over what was there before it, stamped."""
+    log, _ = log_with_every_type()
+    checkpoint = log.checkpoint()
+    log.append(
+        "anchor.tsr",
+        samples.ORIGIN,
+        {
+            "authority": "http://timestamp.example/tsa",
+            "objects": [
+                {"key": anchor_key(checkpoint.size, "http://timestamp.example/tsa", ending), "version": "v1"}
+                | dict(digest_bytes(ending.encode()).as_json())
+                for ending in (".chain.pem", ".tsq", ".tsr")
+            ],
+            "root": checkpoint.root.hex(),
+            "size": checkpoint.size,
+            "time": samples.TIME,
+        },
+    )
+    document: dict[str, Any] = json.loads(log.entries[-1])
+    return document
+
+
 def _moved(item: dict[str, Any]) -> dict[str, Any]:
     return item | {"key": item["key"].replace(capture_id(10), capture_id(11))}
 
@@ -138,6 +163,7 @@ def positive() -> dict[str, bytes]:
         **proofs_of(log),
         **crawl_behind(log, archive),
         **keys_in_use(),
+        "entry/anchor.tsr.json": canonical(anchor()),
     }
 
 
@@ -212,7 +238,7 @@ def _bad_entries() -> dict[str, bytes]:
     def of_crawl(**changes: Any) -> bytes:
         return of(crawled, body=crawled["body"] | changes)
 
-    return {
+    return _bad_anchors() | {
         "entry-consistency.crawl-ends-a-later-entry": of_crawl(started=10),
         "entry-consistency.crawl-of-no-crawl": of(crawled, subject="akashi"),
         "entry-consistency.crawl-with-a-captures-object": of_crawl(objects=[warc]),
@@ -297,6 +323,31 @@ def _bad_key_entries() -> dict[str, bytes]:
         "entry-shape.rotation-without-acceptance": without(rotated, "acceptance"),
         "entry-shape.role-improvised": of(retired, role="auditor"),
         "entry-shape.witness-of-another-id": of(witness, vkey=WITNESS.replace("+", "+0", 1)),
+    }
+
+
+def _bad_anchors() -> dict[str, bytes]:
+    good = anchor()
+    chain, query, response = good["body"]["objects"]
+
+    def of(**changes: Any) -> bytes:
+        return canonical(good | {"body": good["body"] | changes})
+
+    return {
+        "entry-consistency.anchor-of-a-later-checkpoint": of(
+            size=10, objects=[item | {"key": item["key"].replace("9/", "10/")} for item in (query, response)]
+        ),
+        "entry-consistency.anchor-of-nothing": of(size=0),
+        "entry-consistency.anchor-elsewhere": of(
+            objects=[query | {"key": "captures/x.tsq"}, response | {"key": "captures/x.tsr"}]
+        ),
+        "entry-consistency.anchor-without-its-request": of(objects=[chain, response]),
+        "entry-consistency.anchor-with-two-responses": of(
+            objects=[query, response, response | {"key": response["key"].replace("tsa.tsr", "tsb.tsr")}]
+        ),
+        "entry-consistency.anchor-unsorted": of(objects=[response, query]),
+        "entry-shape.anchor-root-in-base64": of(root="r5pNsIvDq4wBWlmGPL="),
+        "entry-shape.anchor-without-authority": of(authority=""),
     }
 
 
