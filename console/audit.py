@@ -11,6 +11,7 @@ from console.output import emit, json_option, say
 from console.spread import all_means
 from evidence.audit import ObjectSource, audit
 from storage.archive import Archive
+from storage.authorities import load_roots
 from storage.folder import FolderCopy
 from storage.ledger_source import LedgerSource
 from storage.s3 import S3Store
@@ -39,7 +40,8 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi audit --copy DIR           the copy
     """
     archive = Archive.open()
-    expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
+    # Before the audit reads anything: the log grows meanwhile.
+    expected = replace(archive.keyring.expectations(), tsa_roots=load_roots(archive.settings))
     if policy := load_policy(archive.settings):
         expected = replace(expected, witnesses=tuple(known.key for known in policy.witnesses.values()))
     source: ObjectSource = FolderCopy(copy) if copy else archive.store

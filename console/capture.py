@@ -12,7 +12,7 @@ from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings as ScrapySettings
 
-from console.output import emit, human_size, json_option
+from console.output import emit, human_size, json_option, say
 from console.progress import Watcher
 from crawler.spiders.seed import SeedSpider, read_list
 from evidence.errors import AkashiError, CaptureFailedError, RefusedError, UsageError
@@ -98,6 +98,8 @@ def _crawl(urls: list[str], settings: ScrapySettings, results: Results, watcher:
     crawler.signals.connect(broke, signal=signals.item_error, weak=False)
     process.crawl(crawler, urls=urls)
     process.start()
+    if told := Workshop.of(crawler).told:
+        say(told)
 
 
 class Results:

@@ -13,10 +13,13 @@ from importlib.metadata import version
 import click
 
 from console.output import emit, human_size, json_option
+from evidence.anchors import is_due
 from evidence.clock import clock_block
 from evidence.errors import AkashiError
 from pipelines.record.canary import NEXT, holds, read_canary
 from pipelines.record.chromium import find_chromium
+from storage.anchors import Anchors
+from storage.archive import Archive
 from storage.connect import open_store
 from storage.home import CHILD_USER, Home, child_user
 from storage.keyring import Keyring
@@ -73,12 +76,27 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _recorder(settings)
     yield from _guarded("store", lambda: _store(settings))
     yield _clock()
-    yield Finding(
-        "note",
-        "anchors",
-        "checkpoints carry no outside time and no foreign witness yet: a verdict is VERIFIED WITH NOTES at most",
-        "compare `akashi audit` with a checkpoint that you deposited elsewhere (akashi backup)",
-    )
+    yield from _guarded("anchors", lambda: _anchors(settings))
+
+
+def _anchors(settings: Settings) -> Iterator[Finding]:
+    """Which outside time the newest checkpoint has; no foreign witness is a limit of its own."""
+    archive = Archive.open(settings)
+    anchors = Anchors(archive)
+    entries, size = anchors.entries(), archive.ledger.size
+    uncovered = [url for url in settings.timestamp_authorities if is_due(size, url, entries)]
+    newest = entries[-1].body if entries else None
+    text = "checkpoints carry no outside time yet: a verdict is VERIFIED WITH NOTES at most"
+    if newest is not None:
+        same = {entry.body["authority"] for entry in entries if entry.body["size"] == newest["size"]}
+        text = f"entries below {newest['size']} existed by {newest['time']}, say {', '.join(sorted(same))}"
+    if newest is not None and not uncovered and settings.timestamp_authorities:
+        yield Finding("ok", "anchors", text)
+    else:
+        how = "akashi ledger timestamp"
+        if not settings.timestamp_authorities:
+            how = "set timestamp_authorities, then " + how
+        yield Finding("note", "anchors", text, how)
 
 
 def _programs(settings: Settings) -> Iterator[Finding]:

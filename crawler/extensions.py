@@ -1,4 +1,4 @@
-"""Two Scrapy extensions: no crawl without preserve and prove, and what Ctrl-C means."""
+"""Scrapy extensions: no crawl without preserve and prove, what Ctrl-C means, others' word at the end."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.misc import load_object
 
 from crawler.spiders.base import being_checked
-from evidence.errors import UsageError
+from evidence.errors import AkashiError, UsageError
 from pipelines.items import PreservePipeline, ProvePipeline, Workshop
+from storage.anchors import stamp_at_end
+from storage.witnesses import cosign_at_end
 
 log = logging.getLogger(__name__)
 
@@ -97,3 +99,32 @@ class Interrupts:
     async def _tell_scrapy(self, number: int) -> None:
         await self.workshop.idle()
         self.previous[number](number, None)
+
+
+class OutsideWord:
+    """When all is kept and entered: timestamps and witnesses, tried once and briefly, never failing the run."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.workshop = Workshop.of(crawler)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's constructor."""
+        extension = cls(crawler)
+        crawler.signals.connect(extension.engine_stopped, signal=signals.engine_stopped)
+        return extension
+
+    async def engine_stopped(self) -> None:
+        """The spider is closed, and its crawl entered. Witnesses come last: timestamps are entries."""
+        workshop = self.workshop
+        if workshop.runtime is None or workshop.interrupted or workshop.fatal is not None:
+            return
+        told = []
+        for command, ask in (("timestamp", stamp_at_end), ("witness", cosign_at_end)):
+            try:
+                told.append(await asyncio.to_thread(ask, workshop.runtime))
+            except (AkashiError, OSError) as error:
+                told.append(f"the ledger waits: {error}; next: akashi ledger {command}")
+        workshop.told = "\n".join(filter(None, told))
+        if workshop.told:
+            log.info("%s", workshop.told)

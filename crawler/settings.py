@@ -30,6 +30,7 @@ AKASHI_ROBOTS_FETCHER = "crawler.robots.fetcher"
 EXTENSIONS = {
     "crawler.extensions.EvidenceRequired": 0,
     "crawler.extensions.Interrupts": 10,
+    "crawler.extensions.OutsideWord": 20,
 }
 
 # ── politeness: one request in five seconds to a host, robots.txt obeyed, and we say who we are ─

@@ -19,9 +19,11 @@
    A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
-9  Every stored cosignature is one line below the checkpoint of its size, written once, and verifies, if the
+9  Every timestamp is over the checkpoint that its entry names, sound, by an authority that reaches a root that
+   the caller brought, and agrees with the clocks of the log (evidence/audit_anchors.py).
+10 Every stored cosignature is one line below the checkpoint of its size, written once, and verifies, if the
    caller brought its witness's key. Those by others are a note.
-10 Custody's entries follow one another as they may, name side records that are there, unchanged, and speak of
+11 Custody's entries follow one another as they may, name side records that are there, unchanged, and speak of
    the same act; an erasure was confirmed by another operator than the one who requested it. Holds and retention
    are in the store what entries say, where the source can tell. Objects of an erased capture are gone, and that
    is a note: nothing is left to check. A side record that no entry names tells of an act that was begun: a note.
@@ -31,17 +33,20 @@ those that are open are kept meanwhile: 10^7 entries take some 200 MB. `Means` m
 over threads and the checking over processes; the findings are the same.
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),
-and a source that hands out the bytes as stored. What only outside time can show (when a root
-existed) is not this proof's business.
+the roots of timestamp authorities, and a source that hands out the bytes as stored.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from evidence.audit_anchors import audit_anchors
 from evidence.audit_cosignatures import audit_cosignatures
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
 from evidence.audit_prints import new_key
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource
+from evidence.entry import ANCHOR
 
 __all__ = ["AuditReport", "Expectations", "Finding", "Means", "ObjectSource", "audit"]
 
@@ -52,6 +57,7 @@ def audit(
     *,
     since: str = "",
     means: Means | None = None,
+    now: datetime | None = None,
 ) -> AuditReport:
     """Audit an archive. Objects of captures that began before `since` (UTC text) are not read again.
 
@@ -61,6 +67,8 @@ def audit(
     report, expected, key = AuditReport(), expected or Expectations(), new_key()
     objects = ObjectAudit(source, report, key)  # step 0
     ledger = audit_ledger(source, expected, report, means, key)  # steps 1 to 4
-    objects.run(ledger, since)  # steps 5 to 8, and 10
-    audit_cosignatures(source, expected.witnesses, report)  # step 9
+    objects.run(ledger, since)  # steps 5 to 8, and 11
+    anchors = [entry for _, entry in ledger.others if entry.type == ANCHOR]
+    audit_anchors(source, anchors, expected, report, now=now)  # step 9
+    audit_cosignatures(source, expected.witnesses, report)  # step 10
     return report

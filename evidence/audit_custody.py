@@ -1,4 +1,4 @@
-"""Step 10 of the audit: custody entries, the side records that they name, and the locks that the store has now.
+"""Step 11 of the audit: custody entries, the side records that they name, and the locks that the store has now.
 
 What lies under `custody/` and is named by no entry tells of an act that was begun: the record is stored
 first, then the thing is done, then it is entered. So it explains what else would be a finding, and is a

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from evidence.anchors import PREFIX as ANCHORS
 from evidence.audit_attempts import Attempts
 from evidence.audit_chain import Slot
 from evidence.audit_prints import Prints, new_key
@@ -16,7 +17,6 @@ from evidence.audit_segments import SEGMENT_KEY, Segments, Stretch
 from evidence.audit_tiles import TILES, TileAudit
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.checkpoint import PREFIX as CHECKPOINTS
-from evidence.cosignature import KEY as COSIGNATURE_KEY
 from evidence.entry import Entry
 from evidence.errors import NoteError
 from evidence.keys import KeyHistory
@@ -146,8 +146,8 @@ def audit_ledger(
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
     tiles.close(newest)
     for head in source.list("ledger/"):
-        ours = any(form.fullmatch(head.key) for form in (SEGMENT_KEY, _CHECKPOINT_KEY, COSIGNATURE_KEY))
-        if not (ours or head.key == POINTER or head.key.startswith(TILES)):
+        ours = SEGMENT_KEY.fullmatch(head.key) or _CHECKPOINT_KEY.fullmatch(head.key)
+        if not (ours or head.key == POINTER or head.key.startswith((TILES, ANCHORS))):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
     return ledger
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import BinaryIO, Protocol, TypeVar
 
+from cryptography import x509
+
 from evidence.canonical import JSON
 from evidence.cosignature import CosignerKey
 from evidence.errors import CheckFailedError
@@ -86,6 +88,8 @@ class Expectations:
     vkeys: tuple[VerifierKey, ...] = ()
     size: int | None = None
     root: bytes | None = None
+    tsa_roots: tuple[x509.Certificate, ...] = ()
+    """Roots of timestamp authorities; none: whose word the timestamps are is not checked, and a note says so."""
     witnesses: tuple[CosignerKey, ...] = ()
     """The policy's; cosignatures by others are counted, and a note says so."""
 
@@ -129,7 +133,7 @@ class AuditReport:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    """`entries`, `segments`, `checkpoints`, `captures`, `objects`, `records`, `bytes` that were read."""
+    """`anchors`, `entries`, `segments`, `checkpoints`, `captures`, `objects`, `records`, `bytes` that were read."""
 
     def summary(self) -> str:
         """One line for people."""

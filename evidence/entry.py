@@ -55,6 +55,8 @@ CLOSING: Final = {
 CRAWL_ENDED: Final = "crawl.ended"
 CRAWL_OUTCOMES: Final = ("finished", "stopped", "interrupted")
 """The spider came to its end; it was told to stop; its process died, and another entered it."""
+ANCHOR: Final = "anchor.tsr"
+"""An authority's timestamp of an earlier checkpoint: evidence/anchors.py."""
 CRAWL_REQUEST: Final = "crawl.json"
 """What was asked of a crawl: the resource `urn:akashi:<crawl>:crawl.json` of its WARC."""
 CUSTODY_RECORD: Final = re.compile(r"custody/\d{4}/\d\d/\d\d/([0-9A-Z]{26})\.json", re.ASCII)
@@ -114,6 +116,8 @@ _BODIES: Final[Mapping[str, Any]] = {
         "candidates": OrNull(Count),  # that it yielded, refused ones too; null if its process died
         "objects": _OBJECTS,  # its WARC
     },
+    # An authority (URL) saw the checkpoint of this size and root at `time`, the token's own.
+    ANCHOR: {"size": Count, "root": Sha256, "authority": Text, "time": Utc, "objects": _OBJECTS},
     # What is done with a capture after it was closed, and may be done when: evidence/custody.py.
     "custody.accessed": {**_RECORD, "how": one_of("view", "download")},
     "custody.exported": {**_RECORD, "bundle": DIGESTS},  # of the bundle's tagmanifest-sha256.txt
@@ -228,6 +232,19 @@ def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         its_own = all(key.startswith("crawls/") and key.endswith(f"-{subject}.warc.gz") for key in keys)
         yield body["started"] >= entry["index"], "`started` names no earlier entry"
         yield len(keys) != 1 or not its_own, "a crawl has one object, its WARC"
+    if entry["type"] == ANCHOR:
+        keys = [item["key"] for item in body["objects"]]
+        folder = f"ledger/anchors/{body['size']:020d}/"
+        yield not 0 < body["size"] <= entry["index"], "the checkpoint is no earlier one"
+        yield keys != sorted(set(keys)), "objects are not sorted by key, or a key stands twice"
+        yield (
+            not all(key.startswith(folder) for key in keys),
+            "an object lies outside the checkpoint's folder",
+        )
+        yield (
+            [key[-4:] for key in keys if key[-4:] in {".tsq", ".tsr"}] != [".tsq", ".tsr"],
+            ("an anchor has one request and one response"),
+        )
     if entry["type"] in CLOSING:
         keys = [item["key"] for item in body["objects"]]
         manifests = [key for key in keys if key.endswith("/manifest.json")]

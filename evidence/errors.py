@@ -141,3 +141,7 @@ class CustodyError(CheckFailedError):
 
 class WarcError(CheckFailedError):
     """A WARC file is not well-formed to its end, or a record's digest is wrong or missing."""
+
+
+class TimestampError(CheckFailedError):
+    """An RFC 3161 timestamp does not show what it should; the rules are those of evidence/timestamp.py."""

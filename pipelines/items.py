@@ -63,6 +63,8 @@ class Workshop:
         self._beginning = asyncio.Lock()
         self.items = 0
         """Items between admit and their way out, waiting ones too."""
+        self.told = ""
+        """What came of the ledger's timestamps at the end of the run, in a line."""
 
     @classmethod
     def of(cls, crawler: Crawler) -> Workshop:

@@ -42,6 +42,14 @@ class Settings:
     """Witnesses and timestamp authorities may be at addresses that are not public."""
     ledger_database: str = ""
     """PostgreSQL URL of the sequencer that several machines share; empty: SQLite in the home."""
+    timestamp_authorities: list[str] = field(
+        default_factory=lambda: ["http://timestamp.digicert.com", "http://timestamp.sectigo.com"]
+    )
+    """RFC 3161 authorities (URLs) that stamp checkpoints; none: no outside time."""
+    timestamp_roots: list[str] = field(default_factory=list)
+    """PEM files of the roots that their certificates must reach; none: those that certifi brings."""
+    timestamp_minutes: int = 60
+    """How old the newest timestamp may be before the end of a run asks for another."""
     operator: str = ""
     """Name of the person responsible; empty: the operating system's user."""
     contact: str = ""
@@ -122,6 +130,10 @@ def _convert(name: str, raw: Any) -> Any:
         if kind in {"int", "float"} and not isinstance(raw, bool):
             return int(raw) if kind == "int" else float(raw)
         if kind == "str" and isinstance(raw, str):
+            return raw
+        if kind == "list[str]" and isinstance(raw, str):
+            return [part.strip() for part in raw.split(",") if part.strip()]
+        if kind == "list[str]" and isinstance(raw, list) and all(isinstance(item, str) for item in raw):
             return raw
     except (KeyError, ValueError):
         pass

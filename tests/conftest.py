@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from tests.site import Site
 from tests.site.clips import Media
 from tests.site.clips import media as made_media
+from tests.site.timestamping import TimestampAuthority
+
+os.environ["AKASHI_TIMESTAMP_AUTHORITIES"] = ""  # no test asks anybody's but those of its own
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +24,19 @@ def site() -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def media() -> Media:
     return made_media()
+
+
+@pytest.fixture(scope="session")
+def alpha() -> Iterator[TimestampAuthority]:
+    with TimestampAuthority("Alpha") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def beta() -> Iterator[TimestampAuthority]:
+    """Another operator, whose certificates end within the time in which tokens are renewed."""
+    with TimestampAuthority("Beta", days=30) as running:
+        yield running
 
 
 @pytest.hookimpl(trylast=True)

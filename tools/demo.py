@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.site.process import SiteProcess  # noqa: E402 - found only once the root is on the path
+from tests.site.timestamping import TimestampAuthority  # noqa: E402 - likewise
 
 HOME = ROOT / "demo"
 BIN = ROOT / ".venv" / "bin"
@@ -28,10 +29,12 @@ def main() -> int:
     if HOME.exists():
         run(["akashi", "store", "stop"], environment, quiet=True)
         shutil.rmtree(HOME)
-    with SiteProcess() as site:
-        environment |= site.environment()
+    HOME.mkdir()
+    with SiteProcess() as site, TimestampAuthority("Alpha") as alpha, TimestampAuthority("Beta") as beta:
+        environment |= site.environment() | configured(alpha, beta)
         title("1. A spider reads a listing; each post it finds is captured, or refused with a reason")
         crawl(site.url("/friendly/listing"), environment)
+    anchored = run(["akashi", "ledger", "timestamp", "--list"], environment)
     title("2. What the archive holds")
     run(["akashi", "list"], environment)
     captures: list[dict[str, str]] = [
@@ -48,7 +51,7 @@ def main() -> int:
     title("5. The same audit of a copy in which one byte of a video was changed")
     caught = forge(environment)
     run(["akashi", "store", "stop"], environment, quiet=True)
-    ok = len(captures) == 2 and sound == 0 and caught  # noqa: PLR2004 - the listing has two that may be captured
+    ok = len(captures) == 2 and sound == anchored == 0 and caught  # noqa: PLR2004 - the listing has two that may be captured
     title("The evidence" if ok else "SOMETHING IS WRONG: see above")
     say(f"""\
 store      {HOME / "store"}   (started again by any akashi command)
@@ -58,10 +61,23 @@ your own   uv run akashi capture https://…""")
     return 0 if ok else 1
 
 
+def configured(*authorities: TimestampAuthority) -> dict[str, str]:
+    """Settings in the demo's home: two timestamp authorities of this machine, and the roots that they must reach."""
+    roots = [HOME / f"{authority.name}-root.pem" for authority in authorities]
+    for root, authority in zip(roots, authorities, strict=True):
+        shutil.copy(authority.folder / "root.pem", root)
+    lines = {
+        "timestamp_authorities": [authority.url() for authority in authorities],
+        "timestamp_roots": list(map(str, roots)),
+    }
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items())
+    (HOME / "akashi.toml").write_text(text + "ledger_allow_private = true\n")
+    return {"AKASHI_CONFIG": str(HOME / "akashi.toml")}
+
+
 def crawl(listing: str, environment: dict[str, str]) -> None:
     """Crawl the listing as a person would, and tell what came of each candidate."""
     found = HOME / "found.jsonl"
-    HOME.mkdir()
     command = ["scrapy", "crawl", "feeds", "-a", f"url={listing}", "-O", str(found)]
     command += ["-s", "AKASHI_ALLOW_PRIVATE=1", "-s", "DOWNLOAD_DELAY=0"]  # our own server, on this machine
     say(f"$ uv run {' '.join(command)}")

@@ -54,6 +54,7 @@ class Archive:
         self.environment = {
             **inherited,
             **chosen,
+            "AKASHI_TIMESTAMP_AUTHORITIES": "",
             **environment,
             "AKASHI_HOME": str(home),
             "AKASHI_OPERATOR": "tester",

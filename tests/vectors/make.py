@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from evidence.anchors import anchor_key
 from evidence.canonical import canonical, parse
 from evidence.checkpoint import Checkpoint
 from evidence.digests import digest_bytes
@@ -151,6 +152,29 @@ def custody_vectors() -> dict[str, bytes]:
     return files
 
 
+def anchor() -> dict[str, Any]:
+    """An entry of its own log: the checkpoint over what was there before it, stamped."""
+    log, _ = log_with_every_type()
+    checkpoint = log.checkpoint()
+    log.append(
+        "anchor.tsr",
+        samples.ORIGIN,
+        {
+            "authority": "http://timestamp.example/tsa",
+            "objects": [
+                {"key": anchor_key(checkpoint.size, "http://timestamp.example/tsa", ending), "version": "v1"}
+                | dict(digest_bytes(ending.encode()).as_json())
+                for ending in (".chain.pem", ".tsq", ".tsr")
+            ],
+            "root": checkpoint.root.hex(),
+            "size": checkpoint.size,
+            "time": samples.TIME,
+        },
+    )
+    document: dict[str, Any] = json.loads(log.entries[-1])
+    return document
+
+
 def _moved(item: dict[str, Any]) -> dict[str, Any]:
     return item | {"key": item["key"].replace(capture_id(10), capture_id(11))}
 
@@ -177,6 +201,7 @@ def positive() -> dict[str, bytes]:
         **crawl_behind(log, archive),
         **keys_in_use(),
         **custody_vectors(),
+        "entry/anchor.tsr.json": canonical(anchor()),
     }
 
 
@@ -256,7 +281,7 @@ def _bad_entries() -> dict[str, bytes]:
     def of_crawl(**changes: Any) -> bytes:
         return of(crawled, body=crawled["body"] | changes)
 
-    return {
+    return _bad_anchors() | {
         "entry-consistency.crawl-ends-a-later-entry": of_crawl(started=10),
         "entry-consistency.crawl-of-no-crawl": of(crawled, subject="akashi"),
         "entry-consistency.crawl-with-a-captures-object": of_crawl(objects=[warc]),
@@ -368,6 +393,31 @@ def _bad_records() -> dict[str, bytes]:
         "custody-record.hold-for-a-recipient": of(details={"recipient": "Ms Sato"}),
         "custody-record.short-salt": of(salt="00"),
         "custody-record.undeclared-key": of(verdict="fake"),
+    }
+
+
+def _bad_anchors() -> dict[str, bytes]:
+    good = anchor()
+    chain, query, response = good["body"]["objects"]
+
+    def of(**changes: Any) -> bytes:
+        return canonical(good | {"body": good["body"] | changes})
+
+    return {
+        "entry-consistency.anchor-of-a-later-checkpoint": of(
+            size=10, objects=[item | {"key": item["key"].replace("9/", "10/")} for item in (query, response)]
+        ),
+        "entry-consistency.anchor-of-nothing": of(size=0),
+        "entry-consistency.anchor-elsewhere": of(
+            objects=[query | {"key": "captures/x.tsq"}, response | {"key": "captures/x.tsr"}]
+        ),
+        "entry-consistency.anchor-without-its-request": of(objects=[chain, response]),
+        "entry-consistency.anchor-with-two-responses": of(
+            objects=[query, response, response | {"key": response["key"].replace("tsa.tsr", "tsb.tsr")}]
+        ),
+        "entry-consistency.anchor-unsorted": of(objects=[response, query]),
+        "entry-shape.anchor-root-in-base64": of(root="r5pNsIvDq4wBWlmGPL="),
+        "entry-shape.anchor-without-authority": of(authority=""),
     }
 
 

@@ -1,0 +1,57 @@
+"""As much DER as a timestamp's certificates need to be put in order.
+
+    30 03  02 01 07        SEQUENCE of 3 bytes: an INTEGER of one byte, 7
+
+A TimeStampResp (RFC 3161) holds a SignedData (RFC 5652), whose certificates are a SET; DER sorts a SET,
+many authorities do not, and rfc3161-client refuses what is not sorted.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from evidence.errors import TimestampError
+
+_LONG: Final = 0x80
+"""A length octet from here on counts the length octets behind it."""
+_CONTEXT_0: Final = 0xA0
+
+
+class Element(NamedTuple):
+    """One DER element: tag octet, contents, and all its bytes."""
+
+    tag: int
+    body: bytes
+    raw: bytes
+
+
+def elements(data: bytes) -> list[Element]:
+    """DER elements that lie one behind another. Raises TimestampError (`decode`)."""
+    found, at = [], 0
+    while at < len(data):
+        length, begin = (data[at + 1] if at + 1 < len(data) else _LONG), at + 2
+        if length > _LONG:
+            begin += length - _LONG
+            length = int.from_bytes(data[at + 2 : begin], "big")
+        elif length == _LONG:  # indefinite, or cut off
+            raise TimestampError(f"no DER at byte {at}", rule="decode", offset=at)
+        if begin + length > len(data):
+            raise TimestampError(f"an element at byte {at} runs over the end", rule="decode", offset=at)
+        found.append(Element(data[at], data[begin : begin + length], data[at : begin + length]))
+        at = begin + length
+    return found
+
+
+def ordered(response: bytes) -> bytes:
+    """The response with its certificates in DER's order; the signature does not cover them.
+
+    Raises TimestampError (`decode`).
+    """
+    try:
+        _, token = elements(elements(response)[0].body)
+        _, signed = elements(token.body)
+        parts = elements(elements(signed.body)[0].body)
+        certificates = [one.raw for part in parts if part.tag == _CONTEXT_0 for one in elements(part.body)]
+    except (ValueError, IndexError) as error:
+        raise TimestampError("not a status and a signed token", rule="decode") from error
+    return response.replace(b"".join(certificates), b"".join(sorted(certificates)), 1)
