@@ -1,4 +1,4 @@
-"""Steps 1 to 5 of the audit: checkpoints, segments, the chain and its roots, what the entries say, tiles."""
+"""Steps 1 to 4 of the audit: checkpoints, segments, the chain and its roots, tiles, what the entries say."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Ledger:
         """The keys of all objects that ends name."""
         self.started: dict[str, Entry] = {}
         """By id, while `endings` runs: the start of what it gives, and of what is not closed yet."""
-        self._dates: dict[str, int] = {}
+        self._days = [("", 0)]
+        """Each day on which something began, later than all days before, and the first such start."""
 
     @property
     def open(self) -> dict[str, str]:
@@ -58,8 +59,8 @@ class Ledger:
             if told.type in ENDS:
                 self.named.add(told.rest)
             elif told.type in STARTS:
-                if told.time[:10] > max(self._dates, default=""):
-                    self._dates[told.time[:10]] = told.entry
+                if told.time[:10] > self._days[-1][0]:
+                    self._days.append((told.time[:10], told.entry))
             else:
                 self._keep(stretch.place(told.entry), Entry.decode(told.rest))
 
@@ -68,7 +69,7 @@ class Ledger:
 
         The log is read once more, from about there on. Raises what the source raises.
         """
-        begin = next((at for date, at in self._dates.items() if date >= since[:10]), None)
+        begin = next((at for day, at in self._days if day >= since[:10]), None)
         if self.damaged or self.attempts.unstarted:
             begin = 0
         if begin is None:

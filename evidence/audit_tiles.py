@@ -1,4 +1,4 @@
-"""Step 5 of the audit: every tile and entry bundle is what the entries give (c2sp.org/tlog-tiles).
+"""In step 3 of the audit: every tile and entry bundle is what the entries give (c2sp.org/tlog-tiles).
 
 As entries pass, 256 leaf hashes make a tile of level 0 and 256 entries a bundle; the roots over tiles
 are the hashes of the level above. What the store holds under that number, whole or as the prefix that

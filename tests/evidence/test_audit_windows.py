@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import pytest
 
 from evidence import audit_segments
+from evidence.audit import audit
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_report import AuditReport, Expectations, Finding
 from evidence.canonical import canonical
@@ -166,3 +168,25 @@ def test_a_sound_log_has_no_findings_in_either_way(
     assert found(*made) == []
     monkeypatch.setattr(audit_segments, "WINDOW", 1)
     assert found(*made) == []
+
+
+class _Counted(MemoryArchive):
+    """Counts how often each object is read."""
+
+    reads: Counter[str]
+
+    def open(
+        self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
+    ) -> BinaryIO:
+        self.reads[key] += 1
+        return super().open(key, version, start, length)
+
+
+@pytest.mark.parametrize(("since", "times"), [("9999", 1), ("2026-11-24", 1), ("2026-11-23T09", 2), ("", 2)])
+def test_a_sound_log_is_read_again_only_for_captures_that_are(
+    made: tuple[MemoryArchive, Expectations], since: str, times: int
+) -> None:
+    archive = _Counted(made[0].objects)
+    archive.reads = Counter()
+    audit(archive, made[1], since=since)
+    assert {archive.reads[segment_key(first)] for first in range(4, 60, PER)} == {times}
