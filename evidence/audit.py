@@ -33,7 +33,7 @@ existed) is not this proof's business.
 
 from __future__ import annotations
 
-from evidence.audit_ledger import audit_ledger
+from evidence.audit_ledger import audit_keys, audit_ledger
 from evidence.audit_objects import ObjectAudit
 from evidence.audit_prints import new_key
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource
@@ -56,5 +56,6 @@ def audit(
     report, key = AuditReport(), new_key()
     objects = ObjectAudit(source, report, key)  # step 0
     ledger = audit_ledger(source, expected or Expectations(), report, means, key)  # steps 1 to 4
+    audit_keys(ledger, report)
     objects.run(ledger, since)  # steps 5 to 8
     return report
