@@ -2,20 +2,22 @@
 
 0  `captures/` and `crawls/` are listed before the ledger is read, checkpoints before tiles, tiles before segments,
    so that an archive that grows meanwhile gives no false finding.
-1  Checkpoints (and the pointer): a signed note by the log's key, named by its size; written once.
+1  Checkpoints (and the pointer): a signed note by keys of the log that were good at that size, named by its
+   size; written once. One that only a key declared stolen signed is a note (evidence/keys.py).
 2  Segments: written once; each line canonical; header in agreement with key and lines.
 3  The chain: every index once, in order, none missing up to the greatest signed or remembered size,
    each entry vouched for by the next one's `prev`; each signed or remembered root is the entries'.
    Entries behind the newest checkpoint are a note: a checkpoint follows every publication.
    Tiles and entry bundles, derived again from the entries, are what the store has: each that the newest
    checkpoint needs, the parts that older ones needed, and no other. None at all is a note.
-4  What entries say: entry 0 opened the log with the key expected; each capture and crawl started once
+4  What entries say: signatures lead from the key expected to the one that opened the log; keys follow one
+   another as they must; each capture and crawl started once
    and closed at most once, by an entry that names its start. Not closed is a note.
 5  Every object of a closing entry is there, once, in the version named, with its sha256, sha512
    and size. When not one version id agrees, this is a copy: a note.
 6  Every WARC is well-formed to its end, with right digests on every record.
 7  Every manifest keeps its format, says what its entries say, is signed by a collector whose key
-   the ledger had added, and equals the copy that lies sealed in the WARC; every record it names exists.
+   was good then, and equals the copy that lies sealed in the WARC; every record it names exists.
    A crawl's WARC holds the request that the crawl's start digested.
 8  Nothing lies under `captures/`, `crawls/` and `ledger/` that no entry names; what belongs to a
    capture or crawl that is not closed is a note.
@@ -42,7 +44,7 @@ from datetime import datetime
 
 from evidence.audit_anchors import audit_anchors
 from evidence.audit_cosignatures import audit_cosignatures
-from evidence.audit_ledger import audit_ledger
+from evidence.audit_ledger import audit_keys, audit_ledger
 from evidence.audit_objects import ObjectAudit
 from evidence.audit_prints import new_key
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource
@@ -67,6 +69,7 @@ def audit(
     report, expected, key = AuditReport(), expected or Expectations(), new_key()
     objects = ObjectAudit(source, report, key)  # step 0
     ledger = audit_ledger(source, expected, report, means, key)  # steps 1 to 4
+    audit_keys(ledger, report)
     objects.run(ledger, since)  # steps 5 to 8, and 11
     anchors = [entry for _, entry in ledger.others if entry.type == ANCHOR]
     audit_anchors(source, anchors, expected, report, now=now)  # step 9

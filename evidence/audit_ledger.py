@@ -36,6 +36,8 @@ class Ledger:
         self.attempts = Attempts()
         self.others: list[tuple[Slot, Entry]] = []
         """Keys, stores, anchors, custody: everything but starts and ends of captures and crawls, in order."""
+        self.checkpoints: dict[str, bytes] = {}
+        """Those that keys of the log signed."""
         self.keys = KeyHistory(vkeys)
         """Which key was good for which entry."""
         self.damaged: list[range] = []
@@ -142,7 +144,7 @@ def audit_ledger(
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
         means.progress(size, max([size, *segments.trusted]))
     _check_roots(segments.roots, known, size, ledger, report)
-    _check_keys({key: notes[key] for key, _, _ in known if key in notes}, ledger, report)
+    ledger.checkpoints = {key: notes[key] for key, _, _ in known if key in notes}
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
     tiles.close(newest)
     for head in source.list("ledger/"):
@@ -150,6 +152,27 @@ def audit_ledger(
         if not (ours or head.key == POINTER or head.key.startswith((TILES, ANCHORS))):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
     return ledger
+
+
+def audit_keys(ledger: Ledger, report: AuditReport) -> None:
+    """What the sound entries, and times from outside, say of those who signed checkpoints, and of one another."""
+    several = sum(life.role == "log" for life in ledger.keys.lives) > 1
+    for key, data in ledger.checkpoints.items() if several else ():  # a single key cannot have ended
+        try:
+            ledger.keys.checkpoint(data)
+        except NoteError as error:
+            if error.rule == "key-compromised":  # by us or by the thief: no proof, and no fault
+                report.notes.append(f"{key} proves nothing: {error.detail}")
+            elif not ledger.damaged and not any(one.object == key for one in report.findings):
+                report.findings.append(Finding.of(key, error))
+    for entry, refused in ledger.keys.broken:
+        if ledger.damaged:
+            report.notes.append(
+                f"entry {entry.index}: {refused.detail}; the entry that it needs may be damaged"
+            )
+        else:
+            slot = next(slot for slot, other in ledger.others if other is entry)
+            report.findings.append(slot.finding(refused.rule, refused.detail))
 
 
 def _read_notes(source: ObjectSource, report: AuditReport, means: Means) -> dict[str, bytes]:
@@ -214,27 +237,6 @@ def _signed(
         elif key != belongs:
             findings.append(Finding(key, "checkpoint-key", f"what belongs under {belongs} lies here"))
     return findings, known
-
-
-def _check_keys(notes: Mapping[str, bytes], ledger: Ledger, report: AuditReport) -> None:
-    """What the sound entries say of those who signed the checkpoints, and of one another."""
-    several = sum(life.role == "log" for life in ledger.keys.lives) > 1
-    for key, data in notes.items() if several else ():  # a single key cannot have ended
-        try:
-            ledger.keys.checkpoint(data)
-        except NoteError as error:
-            if error.rule == "key-compromised":  # by us or by the thief: no proof, and no fault
-                report.notes.append(f"{key} proves nothing: {error.detail}")
-            elif not ledger.damaged and not any(one.object == key for one in report.findings):
-                report.findings.append(Finding.of(key, error))
-    for entry, refused in ledger.keys.broken:
-        if ledger.damaged:
-            report.notes.append(
-                f"entry {entry.index}: {refused.detail}; the entry that it needs may be damaged"
-            )
-        else:
-            slot = next(slot for slot, other in ledger.others if other is entry)
-            report.findings.append(slot.finding(refused.rule, refused.detail))
 
 
 def _check_roots(

@@ -35,6 +35,12 @@ _SIGNING: Final = ("log", "collector")
 """The roles that always have a key."""
 
 
+def anchored(times: Iterable[tuple[int, str]]) -> Outside:
+    """The outside times of a log of which so many entries were seen at such times: what was seen contains what was before."""
+    known = sorted(times)
+    return lambda size: min((time for seen, time in known if seen >= size), default=None)
+
+
 @dataclass(eq=False, slots=True)
 class Life:
     """One key from the entry that named it (-1: the verifier did) to the one that ended it."""
@@ -67,7 +73,7 @@ class KeyHistory:
     """The keys of one log, entry by entry; `broken` holds the entries that contradict those before them."""
 
     def __init__(self, trusted: Sequence[VerifierKey] = (), outside: Outside | None = None) -> None:
-        self._trusted, self._outside = tuple(trusted), outside
+        self._trusted, self.outside = tuple(trusted), outside
         self._links: list[_Link] = []
         self._adder: dict[str, Life] = {}
         self._log: list[Life] | None = None
@@ -109,7 +115,7 @@ class KeyHistory:
 
     def counts(self, life: Life, size: int) -> bool:
         """Whether a signature over the first `size` entries was made while the key was in its owner's hands."""
-        before = self._outside(size) if life.since and self._outside else None
+        before = self.outside(size) if life.since and self.outside else None
         return not life.since or (before is not None and before < life.since)
 
     def trusts(self, key: VerifierKey) -> bool:

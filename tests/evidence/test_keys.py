@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evidence.errors import NoteError
-from evidence.keys import KeyHistory
+from evidence.keys import KeyHistory, anchored
 from evidence.note import SigningKey, VerifierKey
 from tests.evidence import samples
 from tests.evidence.archives import capture_id, started_body
@@ -135,12 +135,12 @@ def test_what_a_stolen_key_signed_counts_if_others_show_it_to_be_older(log: KeyL
     log.rotate("log", K0, K1)
     at = log.compromise("log", K0, SINCE)
     assert refusal(history(log, K1), log.note(4, K0)) == "key-compromised"
-    anchored = history(log, K1, outside=lambda size: BEFORE if size <= 4 else SINCE)
-    assert anchored.checkpoint(log.note(4, K0)).size == 4
-    assert refusal(anchored, log.note(5, K0)) == "key-compromised"
-    assert anchored.checkpoint(log.note(6, K0, K1)).size == 6, "the next key saw it too"
-    assert refusal(anchored, log.note(at + 1, K0)) == "checkpoint-signer"
-    assert anchored.checkpoint(log.note(at + 1, K1)).size == at + 1
+    bounded = history(log, K1, outside=anchored([(4, BEFORE), (6, SINCE), (4, SINCE)]))
+    assert [bounded.checkpoint(log.note(size, K0)).size for size in (2, 3, 4)] == [2, 3, 4]
+    assert refusal(bounded, log.note(5, K0)) == "key-compromised"
+    assert bounded.checkpoint(log.note(6, K0, K1)).size == 6, "the next key saw it too"
+    assert refusal(bounded, log.note(at + 1, K0)) == "checkpoint-signer"
+    assert bounded.checkpoint(log.note(at + 1, K1)).size == at + 1
 
 
 def test_a_stolen_key_names_no_successor_for_those_who_knew_only_it(log: KeyLog) -> None:
