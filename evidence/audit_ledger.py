@@ -132,14 +132,14 @@ def audit_ledger(
             "no remembered size and root: entries behind the newest checkpoint could be dropped unseen"
         )
     segments.trusted = {size: root for _, size, root in reversed(known)}
-    size = 0
+    size, of = 0, max(segments.trusted, default=0)
     for stretch in segments.stretches(report):
         report.findings += stretch.findings
         ledger.follow(stretch)
         tiles.follow(stretch)
         size = stretch.end
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
-        means.progress(size, max([size, *segments.trusted]))
+        means.progress(size, max(size, of))
     _check_roots(segments.roots, known, size, ledger, report)
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
     tiles.close(newest)
