@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -85,15 +85,15 @@ class Ledger:
                 if told.type in ENDS:
                     self.started.pop(told.subject, None)
 
-    def ended_among(self, subjects: set[str]) -> set[str]:
-        """Those of some captures and crawls that were closed. Reads the log once more."""
-        passing = self._segments.stretches(AuditReport()) if subjects else ()
-        return {
-            told.subject
-            for stretch in passing
-            for told in stretch.told
-            if told.type in ENDS and told.subject in subjects
-        }
+    def ends_of(self, subjects: Container[str]) -> dict[str, Entry]:
+        """What closed some captures and crawls, by id; reads the log once more, unless there are none."""
+        ends: dict[str, Entry] = {}
+        for stretch in self._segments.stretches(AuditReport()) if subjects else ():
+            for told in stretch.told:
+                line = stretch.lines[told.entry - stretch.base]
+                if told.type in ENDS and told.subject in subjects and line is not None:
+                    ends.setdefault(told.subject, Entry.decode(line))
+        return ends
 
     def _is_wanted(self, told: Told, since: str) -> bool:
         if told.subject in self.started:

@@ -119,7 +119,7 @@ class ObjectAudit:
             [head.key for head in self._all() if print_of(head.key, self._key) in unnamed] if unnamed else []
         )
         subjects = {key: _subject(key) for key in extra}
-        closed = ledger.ended_among(set(subjects.values())) if ledger.damaged else set()
+        closed = ledger.ends_of(set(subjects.values())) if ledger.damaged else {}
         for key, subject in subjects.items():
             if subject in ledger.open:
                 self._report.notes.append(f"{key} belongs to a {ledger.open[subject]} that is not closed")
