@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -85,7 +85,7 @@ class Ledger:
                 if told.type in ENDS:
                     self.started.pop(told.subject, None)
 
-    def ends_of(self, subjects: Container[str]) -> dict[str, Entry]:
+    def ends_of(self, subjects: Collection[str]) -> dict[str, Entry]:
         """What closed some captures and crawls, by id; reads the log once more, unless there are none."""
         ends: dict[str, Entry] = {}
         for stretch in self._segments.stretches(AuditReport()) if subjects else ():
