@@ -62,7 +62,7 @@ class CustodyAudit:
         `read` gives a named object's bytes, or reports what is wrong with them and gives None.
         """
         acts = [(slot, entry) for slot, entry in ledger.others if entry.type in CUSTODY]
-        closings = ledger.ended_among(entry.subject for _, entry in acts)
+        closings = ledger.ends_of({entry.subject for _, entry in acts})
         for slot, entry in acts:
             ended, key = closings.get(entry.subject), entry.body["record"]["key"]
             custody = self._states.setdefault(entry.subject, Custody())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -89,15 +89,15 @@ class Ledger:
                 if told.type in ENDS:
                     self.started.pop(told.subject, None)
 
-    def ended_among(self, subjects: Iterable[str]) -> dict[str, Entry]:
-        """The ends of those of some captures and crawls that were closed. Reads the log once more."""
-        wanted, ended = set(subjects), dict[str, Entry]()
-        for stretch in self._segments.stretches(AuditReport()) if wanted else ():
+    def ends_of(self, subjects: Collection[str]) -> dict[str, Entry]:
+        """What closed some captures and crawls, by id; reads the log once more, unless there are none."""
+        ends: dict[str, Entry] = {}
+        for stretch in self._segments.stretches(AuditReport()) if subjects else ():
             for told in stretch.told:
                 line = stretch.lines[told.entry - stretch.base]
-                if told.type in ENDS and told.subject in wanted and line is not None:
-                    ended.setdefault(told.subject, Entry.decode(line))
-        return ended
+                if told.type in ENDS and told.subject in subjects and line is not None:
+                    ends.setdefault(told.subject, Entry.decode(line))
+        return ends
 
     def _is_wanted(self, told: Told, since: str) -> bool:
         if told.subject in self.started:
@@ -135,14 +135,14 @@ def audit_ledger(
             "no remembered size and root: entries behind the newest checkpoint could be dropped unseen"
         )
     segments.trusted = {size: root for _, size, root in reversed(known)}
-    size = 0
+    size, of = 0, max(segments.trusted, default=0)
     for stretch in segments.stretches(report):
         report.findings += stretch.findings
         ledger.follow(stretch)
         tiles.follow(stretch)
         size = stretch.end
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
-        means.progress(size, max([size, *segments.trusted]))
+        means.progress(size, max(size, of))
     _check_roots(segments.roots, known, size, ledger, report)
     ledger.checkpoints = {key: notes[key] for key, _, _ in known if key in notes}
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)

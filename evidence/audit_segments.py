@@ -30,14 +30,7 @@ from evidence.audit_report import AuditReport, Finding, Means, ObjectSource, fet
 from evidence.canonical import canonical
 from evidence.entry import MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import SegmentError
-from evidence.segment import (
-    MAX_ENTRIES,
-    PREFIX,
-    parse_header,
-    parse_line,
-    segment_key,
-    split_lines,
-)
+from evidence.segment import MAX_ENTRIES, PREFIX, parse_header, parse_line, segment_key, split_lines
 from evidence.tree import HASH_BYTES, Frontier, leaf_hash
 
 SEGMENT_KEY: Final = re.compile(re.escape(PREFIX) + r"(\d{12})", re.ASCII)
@@ -214,7 +207,7 @@ class Segments:
 
     def _sound(self, segment: _Segment, past: _Past) -> Stretch:
         past.follow(segment.leaves, self.trusted, self.roots)
-        told = (Told(*one) for one in segment.reading[4]) if segment.reading else ()
+        told = map(Told._make, segment.reading[4]) if segment.reading else ()
         lines = segment.data.split(b"\n")[1:-1]
         return Stretch(segment.first, segment.leaves, lines, told, segment.place)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import BinaryIO
+
 import pytest
 
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_report import AuditReport, Expectations
 from evidence.segment import segment_key
 from evidence.tiles import PREFIX, bundle_path, decode_bundle, tile_path
-from tests.evidence.archives import MemoryArchive
+from tests.evidence.archives import Head, MemoryArchive
 from tests.evidence.biglog import make_log
 
 SIZE, EARLIER = 700, 600
@@ -193,3 +196,42 @@ def test_a_log_from_before_tiles_is_a_note() -> None:
     report = audited(archive, make_log(archive, 300, tiles=False))
     assert report.findings == []
     assert "there are no tiles: strangers' tools find none, and nothing else needs them" in report.notes
+
+
+class _Growing(MemoryArchive):
+    """An archive that has grown at its n-th listing or reading."""
+
+    later: MemoryArchive
+    left: int
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.objects.update(self.later.objects)
+
+    def list(self, prefix: str) -> Iterator[Head]:
+        self.step()
+        for head in list(super().list(prefix)):
+            yield head
+            self.step()
+
+    def open(
+        self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
+    ) -> BinaryIO:
+        self.step()
+        return super().open(key, version, start, length)
+
+
+def test_a_log_that_grows_during_the_audit_gives_no_false_finding() -> None:
+    earlier, later = MemoryArchive(), MemoryArchive()
+    expected = make_log(earlier, 260, per_segment=130, per_checkpoint=130)
+    make_log(later, 520, per_segment=130, per_checkpoint=130)
+    at = 0
+    while True:
+        at += 1
+        growing = _Growing({key: list(held) for key, held in earlier.objects.items()})
+        growing.later, growing.left = later, at
+        assert audited(growing, expected).findings == [], at
+        if growing.left > 0:
+            break
+    assert at > 30

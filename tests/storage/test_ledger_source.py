@@ -8,10 +8,13 @@ import pytest
 
 from evidence.audit import Expectations, audit
 from evidence.segment import segment_key
+from storage.home import Home
+from storage.keyring import Keyring
+from storage.ledger import Ledger
 from storage.ledger_source import LedgerSource
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
-from tests.evidence.biglog import make_log
+from tests.evidence.biglog import drafts, make_log
 from tests.storage.samples import new_store
 
 
@@ -93,3 +96,16 @@ def test_a_store_that_answers_with_an_error_is_asked_again_by_its_own_way(
     assert source.open(segment_key(0)).read() == store.read(segment_key(0))
     monkeypatch.setattr(store.client, "generate_presigned_url", lambda *_, **__: "http://127.0.0.1:9/none")
     assert source.open(segment_key(0)).read() == store.read(segment_key(0))
+
+
+def test_a_real_ledger_is_sound_and_its_tiles_are_what_its_entries_give(
+    store: S3Store, open_ledger: Callable[..., Ledger], home: Home
+) -> None:
+    ledger = open_ledger()
+    for kind, subject, body in list(drafts(12))[3:]:
+        ledger.append(kind, subject, body)
+    expected = Keyring.open_or_create(home).expectations()
+    report = audit(LedgerSource(store), expected, since="9999")
+    assert report.findings == []
+    assert report.counts["entries"] == 12
+    assert report.counts["tiles"] >= 2
