@@ -8,33 +8,48 @@ import logging
 import os
 import signal
 import sys
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
 from console.output import complain
 from evidence.errors import AkashiError
 
-COMMANDS: Final = ("capture", "list", "show", "get", "audit", "doctor", "store", "backup", "restore")
+COMMANDS: Final = (
+    "capture",
+    "list",
+    "show",
+    "get",
+    "audit",
+    "ledger",
+    "doctor",
+    "store",
+    "backup",
+    "restore",
+)
 
 
 class OneFileEach(click.Group):
-    """Loads a command from `console/<name>.py` only when it is asked for, so that each starts quickly."""
+    """Loads a command from `console/<prefix><name>.py` only when it is asked for, so that each starts quickly."""
+
+    def __init__(self, *args: Any, names: Sequence[str], prefix: str = "", **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._files = {name: f"console.{prefix}{name}" for name in names}
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """In the order of use, not of the alphabet."""
-        return list(COMMANDS)
+        return list(self._files)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The click command named `command` in the file."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._files:
             return None
-        module = importlib.import_module(f"console.{cmd_name}")
-        command: click.Command = module.command
+        command: click.Command = importlib.import_module(self._files[cmd_name]).command
         return command
 
 
-@click.group(cls=OneFileEach, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneFileEach, names=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="akashi", message="akashi %(version)s")
 def akashi() -> None:
     """Secure publicly shared videos so that they hold as evidence.

@@ -113,6 +113,10 @@ class NoteError(CheckFailedError):
     """A C2SP signed note or checkpoint breaks its specification."""
 
 
+class ProofError(CheckFailedError):
+    """A Merkle proof, tile or `.tlog-proof` is malformed, or does not lead to the root it should."""
+
+
 class ManifestError(CheckFailedError):
     """A manifest breaks a rule of docs/formats/manifest.md."""
 

@@ -15,6 +15,9 @@ from evidence.errors import CheckFailedError
 from evidence.manifest import parse_manifest
 from evidence.note import VerifierKey
 from evidence.segment import parse_segment
+from evidence.tiles import bundle_path, decode_bundle, decode_tile, tile_path
+from evidence.tlog_proof import TlogProof
+from evidence.tree import leaf_hash, root_of
 from tests.evidence import samples
 from tests.vectors import make
 
@@ -39,6 +42,17 @@ def test_the_script_gives_exactly_the_committed_bytes() -> None:
     }
     assert sorted(held) == sorted(made)
     assert [name for name in made if held[name] != made[name]] == []
+
+
+def test_tile_bundle_and_proof_hold_the_nine_entries_of_the_checkpoint() -> None:
+    entries = [path.read_bytes() for path in sorted(VECTORS.glob("entry/*.json"))][:9]
+    leaves = decode_tile((VECTORS / tile_path(0, 0, 9)).read_bytes(), 9)
+    assert decode_bundle((VECTORS / bundle_path(0, 9)).read_bytes(), 9) == entries
+    assert leaves == [leaf_hash(entry) for entry in entries]
+    proof = TlogProof.decode((VECTORS / "tlog-proof/04-capture.completed.tlog-proof").read_bytes())
+    checkpoint = proof.check(entries[4], [samples.LOG_KEY.verifier])
+    assert (checkpoint.size, checkpoint.root) == (9, root_of(leaves))
+    assert proof.checkpoint == (VECTORS / "checkpoint/00000000000000000009").read_bytes()
 
 
 def test_there_is_an_entry_of_every_type() -> None:

@@ -21,7 +21,11 @@ from evidence.dsse import sign
 from evidence.entry import Entry
 from evidence.manifest import request_digests, seal
 from evidence.note import SigningKey, sign_note
+from evidence.proof import inclusion_path
 from evidence.segment import encode_segment
+from evidence.tiles import bundle_path, encode_bundle, tile_path
+from evidence.tlog_proof import TlogProof
+from evidence.tree import leaf_hash, root_of
 from tests.evidence import samples, warcs
 from tests.evidence.archives import (
     Log,
@@ -73,6 +77,18 @@ def crawl_behind(log: Log, archive: MemoryArchive) -> dict[str, bytes]:
     }
 
 
+def proofs_of(log: Log) -> dict[str, bytes]:
+    """The tile and the bundle of nine entries, and a proof of one of them under the checkpoint of the nine."""
+    entries, leaves = log.entries, [leaf_hash(entry) for entry in log.entries]
+    path = inclusion_path(4, 9, lambda level, at: root_of(leaves[at << level : at + 1 << level]))
+    note = sign_note(log.checkpoint().body(), [samples.LOG_KEY])
+    return {
+        tile_path(0, 0, 9): b"".join(leaves),
+        bundle_path(0, 9): encode_bundle(entries),
+        "tlog-proof/04-capture.completed.tlog-proof": TlogProof(4, tuple(path), note).encode(),
+    }
+
+
 def _moved(item: dict[str, Any]) -> dict[str, Any]:
     return item | {"key": item["key"].replace(capture_id(10), capture_id(11))}
 
@@ -94,6 +110,7 @@ def positive() -> dict[str, bytes]:
         "manifest/manifest.json": manifest,
         "manifest/dsse.json": canonical(sign(manifest, samples.COLLECTOR)),
         "warc/capture.warc.gz": archive.data(warc_key(capture_id(10))),
+        **proofs_of(log),
         **crawl_behind(log, archive),
     }
 
