@@ -17,6 +17,8 @@ from evidence.errors import NoteError, SegmentError
 from evidence.note import MAX_NOTE, VerifierKey
 from evidence.segment import MAX_ENTRIES, Line, parse_header, parse_line, split_lines
 from evidence.segment import PREFIX as SEGMENTS
+from evidence.tiles import PREFIX as TILES
+from evidence.tiles import parse_path
 from evidence.tree import leaf_hash
 
 _SEGMENT_KEY: Final = re.compile(re.escape(SEGMENTS) + r"(\d{12})", re.ASCII)
@@ -70,7 +72,10 @@ def audit_ledger(source: ObjectSource, expected: Expectations, report: AuditRepo
     _replay(chain, ledger, report)
     for head in source.list("ledger/"):
         if not (
-            head.key == POINTER or _SEGMENT_KEY.fullmatch(head.key) or _CHECKPOINT_KEY.fullmatch(head.key)
+            head.key == POINTER
+            or _SEGMENT_KEY.fullmatch(head.key)
+            or _CHECKPOINT_KEY.fullmatch(head.key)
+            or parse_path(head.key.removeprefix(TILES))
         ):
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
     report.counts["entries"] = len(chain.slots)

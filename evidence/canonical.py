@@ -32,6 +32,11 @@ MAX_PLAIN_DEPTH: Final = 48
 """Leaves room for the document that such a value is put into."""
 TOO_DEEP: Final = "(nested too deeply to be kept)"
 
+_write: Final = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
+).encode
+"""RFC 8785 where all is ASCII, and quick; beyond that, keys sort otherwise. Only for what is checked already."""
+
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
@@ -41,6 +46,8 @@ def canonical(value: object) -> bytes:
     Raises CanonicalError (rule `float`, `integer`, `type`, `depth`, `text`) for anything else.
     """
     _refuse_inexact(value, 0)
+    if (text := _write(value)).isascii():
+        return text.encode()
     try:
         return rfc8785.dumps(value)  # type: ignore[arg-type]  # _refuse_inexact has just narrowed it
     except ValueError as error:  # rfc8785's own errors are ValueErrors, and so is a lone surrogate
@@ -142,6 +149,8 @@ def _field_at(value: JSON, offset: int) -> str:
 
 
 def _refuse_inexact(value: object, depth: int) -> None:
+    if type(value) is str:  # most of what there is
+        return
     if depth > MAX_DEPTH:
         raise CanonicalError(f"nested deeper than {MAX_DEPTH}", rule="depth")
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):

@@ -26,7 +26,7 @@ def _is_signature(text: str) -> bool:
 
 SIGNATURE: Final = {
     "keyid": Text,
-    "sig": Scalar(str, "the base64 of a 64-byte signature", _is_signature),
+    "sig": Scalar(str, "the base64 of a 64-byte signature", _is_signature, '"[A-Za-z0-9+/]{85}[AQgw]=="'),
 }
 
 

@@ -10,9 +10,11 @@ bodies below are frozen: a change is a new `v`, never another meaning.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias
 
 from evidence.canonical import canonical, parse
 from evidence.digests import Digests
@@ -21,7 +23,22 @@ from evidence.errors import EntryError, NoteError
 from evidence.identifiers import is_ulid
 from evidence.note import VerifierKey
 from evidence.reasons import CODES
-from evidence.shape import DIGESTS, Count, Key, OrNull, Scalar, Sha256, Slug, Text, Ulid, Utc, one_of, require
+from evidence.shape import (
+    DIGESTS,
+    PLAIN,
+    Count,
+    Key,
+    OrNull,
+    Scalar,
+    Sha256,
+    Slug,
+    Text,
+    Ulid,
+    Utc,
+    one_of,
+    require,
+    sure,
+)
 from evidence.tree import leaf_hash
 
 MAX_ENTRY: Final = 65535
@@ -51,9 +68,16 @@ def _is_vkey(text: str) -> bool:
     return True
 
 
-CODE: Final = Scalar(str, "a reason's code from the closed list", CODES.__contains__)
+CODE: Final = Scalar(
+    str, "a reason's code from the closed list", CODES.__contains__, one_of(*sorted(CODES)).sure
+)
 _VKEY: Final = Scalar(str, "the vkey of an Ed25519 key", _is_vkey)
-_VERSION: Final = Scalar(str, "text of at most 1024 characters", lambda value: len(value) <= 1024)  # noqa: PLR2004
+_VERSION: Final = Scalar(
+    str,
+    "text of at most 1024 characters",
+    lambda value: len(value) <= 1024,  # noqa: PLR2004
+    f'"{PLAIN}{{0,1000}}"',
+)
 _ENTRY: Final = {
     "v": int,
     "index": Count,
@@ -95,6 +119,13 @@ _BODIES: Final[Mapping[str, Any]] = {
     },
 }
 ENTRY_TYPES: Final = frozenset(_BODIES)
+_ONE: Final = Scalar(int, "1", (1).__eq__, "1")
+_SURE: Final = {
+    kind.encode(): re.compile(expression.encode())
+    for kind, body in _BODIES.items()
+    if (expression := sure(_ENTRY | {"type": one_of(kind), "body": body, "v": _ONE}))
+}
+"""Bytes that these match are canonical and have their type's shape: nearly all that there are, ten times faster."""
 
 
 def digests_of(item: ObjectJson) -> Digests:
@@ -117,7 +148,8 @@ class Entry:
     def encode(self) -> bytes:
         """The entry's bytes. Raises EntryError for what must never be appended, CanonicalError likewise."""
         document = asdict(self)
-        _refuse(document)
+        _refuse_shape(document)
+        _refuse_disagreement(document)
         data = canonical(document)
         if len(data) > MAX_ENTRY:
             raise EntryError(f"{len(data)} bytes exceed {MAX_ENTRY}", rule="entry-size")
@@ -128,9 +160,14 @@ class Entry:
         """The entry of exactly these bytes. Raises CanonicalError or EntryError (rule, field)."""
         if len(data) > MAX_ENTRY:
             raise EntryError(f"{len(data)} bytes exceed {MAX_ENTRY}", rule="entry-size")
-        document = parse(data)
-        _refuse(document)
-        return cls(**cast("dict[str, Any]", document))
+        kind = _SURE.get(data[data.rfind(b'"type":"') + 8 : -8])  # …"type":"capture.started","v":1}
+        if kind is not None and kind.fullmatch(data):
+            document = json.loads(data.decode())
+        else:
+            document = parse(data)
+            _refuse_shape(document)
+        _refuse_disagreement(document)
+        return cls(**document)
 
     @property
     def ended(self) -> Mapping[str, Any]:
@@ -143,14 +180,18 @@ def chain(previous: bytes | None) -> str:
     return NO_PREVIOUS if previous is None else leaf_hash(previous).hex()
 
 
-def _refuse(document: Any) -> None:
-    """Raise EntryError unless the document is an entry whose parts agree with one another."""
+def _refuse_shape(document: Any) -> None:
+    """Raise EntryError unless the document has an entry's members, of the kinds that its type wants."""
     require(document, _ENTRY, EntryError, rule="entry-shape")
     if document["v"] != 1:
         raise EntryError(f"version {document['v']} is not known", rule="entry-version", field="v")
     if document["type"] not in _BODIES:
         raise EntryError(f"{document['type']!r} is no entry type", rule="entry-type", field="type")
     require(document["body"], _BODIES[document["type"]], EntryError, rule="entry-shape", path="body")
+
+
+def _refuse_disagreement(document: Mapping[str, Any]) -> None:
+    """Raise EntryError unless the parts of a document of the right shape agree with one another."""
     for broken, what in _disagreements(document):
         if broken:
             raise EntryError(what, rule="entry-consistency")

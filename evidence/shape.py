@@ -27,11 +27,15 @@ Shape: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A value of exactly this type that passes the test; `what` completes "is not …"."""
+    """A value of exactly this type that passes the test; `what` completes "is not …".
+
+    `sure` matches canonical JSON texts that pass, as many as an expression can tell; empty: none.
+    """
 
     kind: type
     what: str
     test: Callable[[Any], bool]
+    sure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,16 @@ class OrNull:
     shape: Shape
 
 
-def matching(what: str, pattern: str) -> Scalar:
-    """Text that the pattern matches whole."""
+def matching(what: str, pattern: str, sure: str = "") -> Scalar:
+    """Text that the pattern matches whole; `sure` where the pattern, set into JSON, would say another thing."""
     expression = re.compile(pattern, re.ASCII)
-    return Scalar(str, what, lambda value: expression.fullmatch(value) is not None)
+    return Scalar(str, what, lambda value: expression.fullmatch(value) is not None, sure or f'"{pattern}"')
 
 
 def one_of(*choices: str) -> Scalar:
-    """One of these texts."""
-    return Scalar(str, f"one of {', '.join(choices)}", choices.__contains__)
+    """One of these texts, none of which JSON writes otherwise."""
+    sure = "|".join(map(re.escape, choices))
+    return Scalar(str, f"one of {', '.join(choices)}", choices.__contains__, f'"(?:{sure})"')
 
 
 def _is_utc(value: str) -> bool:
@@ -60,18 +65,35 @@ def _is_utc(value: str) -> bool:
     return True
 
 
-Count: Final = Scalar(int, "an integer, 0 or more", lambda value: value >= 0)
-Text: Final = Scalar(str, "text of 1 to 65536 characters", lambda value: 0 < len(value) <= 1 << 16)
+_NUMBER: Final = "(?:0|[1-9][0-9]{0,14})"
+PLAIN: Final = r"[ !#-\[\]-~]"
+"""A character that JSON writes as one byte, itself."""
+_DAY: Final = (
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_PART: Final = "[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,199}"
+
+Count: Final = Scalar(int, "an integer, 0 or more", lambda value: value >= 0, _NUMBER)
+Text: Final = Scalar(
+    str, "text of 1 to 65536 characters", lambda value: 0 < len(value) <= 1 << 16, f'"{PLAIN}{{1,1000}}"'
+)
 Slug: Final = matching("1 to 64 of a-z 0-9 . _ -", r"[a-z0-9._-]{1,64}")
 Hex32: Final = matching("32 lower-case hexadecimal digits", r"[0-9a-f]{32}")
 Sha256: Final = matching("64 lower-case hexadecimal digits", r"[0-9a-f]{64}")
 Sha256OrEmpty: Final = matching("64 lower-case hexadecimal digits, or empty", r"(?:[0-9a-f]{64})?")
 Sha512: Final = matching("128 lower-case hexadecimal digits", r"[0-9a-f]{128}")
-Ulid: Final = Scalar(str, "a ULID", is_ulid)
-Utc: Final = Scalar(str, "a UTC time like 2026-11-23T08:13:00.123Z", _is_utc)
+Ulid: Final = Scalar(str, "a ULID", is_ulid, '"[0-7][0-9A-HJKMNP-TV-Z]{25}"')
+Utc: Final = Scalar(
+    str,
+    "a UTC time like 2026-11-23T08:13:00.123Z",
+    _is_utc,
+    rf'"[1-9][0-9]{{3}}-{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{{3}}Z"',
+)
 Key: Final = matching(
     "an object key of A-Z a-z 0-9 . _ = - in parts of 1 to 200, none of them only dots",
     r"(?!.{1025})(?:(?!\.+(?:/|$))[A-Za-z0-9._=-]{1,200}/)*(?!\.+$)[A-Za-z0-9._=-]{1,200}",
+    rf'"(?![^"]{{1025}})(?:{_PART}/)*{_PART}"',
 )
 DIGESTS: Final = {"sha256": Sha256, "sha512": Sha512, "size": Count}
 
@@ -80,6 +102,34 @@ def require(value: object, shape: Shape, error: type[CheckFailedError], *, rule:
     """Check a parsed value; raise the error, with rule and field, for the first value that differs."""
     for field, what in _differences(value, shape, path):
         raise error(f"{field or 'the document'}: {what}", rule=rule, field=field)
+
+
+def sure(shape: Shape) -> str:
+    """An expression for canonical JSON texts that have the shape: both told in one pass. Empty if there is none.
+
+    It knows them when it sees them, but not all of them: what it does not match, `parse` and `require` judge.
+    """
+    if isinstance(shape, Scalar):
+        return shape.sure
+    if isinstance(shape, OrNull):
+        return f"(?:null|{sure(shape.shape)})" if sure(shape.shape) else ""
+    if isinstance(shape, list):
+        item = sure(shape[0])
+        return rf"\[(?:{item}(?:,{item})*)?\]" if item else ""
+    if isinstance(shape, dict):
+        return _sure_of_keys(shape)
+    return {int: _NUMBER, str: f'"{PLAIN}*"', bool: "(?:true|false)"}.get(shape, "")
+
+
+def _sure_of_keys(shape: dict[str, Shape]) -> str:
+    members = []
+    for key in sorted(shape, key=lambda key: key.rstrip("?")):  # ASCII: so RFC 8785 sorts, too
+        part = sure(shape[key])
+        if key == "*" or not part:
+            return ""
+        named = f'"{re.escape(key.rstrip("?"))}":{part}'
+        members.append(f"(?:{named},)?" if key.endswith("?") else f"{named},")
+    return "" if members[-1].endswith("?") else rf"\{{{''.join(members)[:-1]}\}}"
 
 
 def _differences(value: object, shape: Shape, path: str) -> Iterator[tuple[str, str]]:

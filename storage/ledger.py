@@ -2,6 +2,7 @@
 
     append    sequence (one transaction)  →  wait for the publisher's lock  →  publish what is pending
     publish   ledger/segments/<first>     create-only: commit and fence in one put
+              ledger/tile/…               what the tree has that the last signed one had not
               ledger/checkpoints/<size>   signed, create-only
               keys/remembered.json        (size, root), once that checkpoint is in the store
               ledger/checkpoint           the pointer, written over, never trusted
@@ -38,6 +39,7 @@ from storage.home import Home
 from storage.keyring import Keyring, Remembered
 from storage.objects import ObjectStore
 from storage.sequencer import Appended, Draft, Sequencer
+from storage.tiles import Tiles
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _AUDIT: Final = "run `akashi audit`"
@@ -53,6 +55,7 @@ class Ledger:
         self._keyring = keyring
         self._publishing = home.root / "ledger.publish"
         self._sequencer = Sequencer(home.ledger)
+        self.tiles: Final = Tiles(store, self._sequencer.entries)
 
     def open(self) -> None:
         """Bring sequencer and store together, and write what a log begins with.
@@ -193,6 +196,7 @@ class Ledger:
         frontier = self._extended(size, remembered)
         checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
         if remembered is None or remembered.size < size:
+            self.tiles.publish(size, checkpoint.root, since=remembered.size if remembered else 0)
             note = sign_note(checkpoint.body(), [self._keyring.log])
             self._store.put_once(checkpoint_key(size), note, digest_bytes(note), content_type=_TEXT)
             self._keyring.remember(size, checkpoint.root)

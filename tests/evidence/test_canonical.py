@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,16 @@ def test_any_other_bytes_are_another_value_or_refused(value: JSON, position: int
         return
     assert canonical(read) == bytes(data)
     assert unchanged or json.dumps(read) != json.dumps(value)
+
+
+@given(
+    st.recursive(
+        scalars,
+        lambda inner: st.dictionaries(st.text('\x00\x1f\x7f/"\\aZ~\n\u2028é'), inner) | st.lists(inner),
+    )
+)
+def test_the_quick_writer_writes_what_the_specification_does(value: JSON) -> None:
+    assert canonical(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
 def test_keys_are_sorted_by_utf_16_code_units() -> None:

@@ -7,16 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence.canonical import canonical
-from evidence.entry import MAX_ENTRY, NO_PREVIOUS, Entry, chain
+from evidence.canonical import canonical, parse
+from evidence.entry import _BODIES, _ENTRY, _SURE, ENTRY_TYPES, MAX_ENTRY, NO_PREVIOUS, Entry, chain
 from evidence.errors import CheckFailedError, EntryError, SegmentError
 from evidence.segment import MAX_ENTRIES, encode_segment, parse_segment, segment_key
+from evidence.shape import require
 from evidence.tree import leaf_hash
-from tests.evidence.archives import capture_id
+from tests.evidence.archives import Log, MemoryArchive, capture_id, crawl
 from tests.evidence.samples import TIME
 from tests.vectors.make import log_with_every_type
 
 LOG = log_with_every_type()[0]
+EVERY = [*LOG.entries]
+(_crawled := Log()).open()
+crawl(_crawled, MemoryArchive(), 13)
+EVERY += _crawled.entries
 hexadecimal = st.text("0123456789abcdef", min_size=64, max_size=64)
 sha512 = st.text("0123456789abcdef", min_size=128, max_size=128)
 digests = st.fixed_dictionaries({"sha256": hexadecimal, "sha512": sha512, "size": st.integers(0, 2**53 - 1)})
@@ -39,6 +44,45 @@ def test_changed_bytes_are_refused_or_another_leaf(number: int, position: int, m
         return
     assert entry.encode() == bytes(data)
     assert leaf_hash(bytes(data)) != leaf_hash(LOG.entries[number])
+
+
+@pytest.mark.parametrize("kind", sorted(ENTRY_TYPES))
+def test_what_is_told_at_a_glance_is_what_the_long_reading_lets_pass(kind: str) -> None:
+    """Every byte of an entry, changed into bytes that mean something in JSON, cut out, or doubled."""
+    data = next(data for data in EVERY if f'"{kind}"'.encode() in data)
+    whole = _SURE.get(kind.encode())
+    assert whole is None or whole.fullmatch(data)
+    for position in range(len(data)):
+        before, after = data[:position], data[position + 1 :]
+        others = (
+            *(bytes([c]) for c in b'"\\ ,:{}[]-+.019aAfzZI\n\x00\x7f\xc3'),
+            b"",
+            data[position : position + 1] * 2,
+        )
+        for changed in {before + other + after for other in others} - {data}:
+            if whole is not None and whole.fullmatch(changed):
+                document = parse(changed)
+                require(document, _ENTRY, EntryError, rule="")
+                assert isinstance(document, dict)
+                require(document["body"], _BODIES[kind], EntryError, rule="")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-02-29T08:13:00.123Z",
+        "2026-02-29T08:13:00.123Z",
+        "2026-04-31T00:00:00.000Z",
+        "0000-01-01T00:00:00.000Z",
+    ],
+)
+def test_a_day_that_no_expression_can_tell_is_judged_by_the_calendar(text: str) -> None:
+    data = LOG.entries[3].replace(TIME.encode(), text.encode())
+    if text.startswith("2024"):
+        assert Entry.decode(data).time == text
+    else:
+        with pytest.raises(EntryError):
+            Entry.decode(data)
 
 
 def test_the_chain_is_the_leaf_hash() -> None:

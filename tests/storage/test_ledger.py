@@ -22,6 +22,7 @@ from evidence.errors import (
 from evidence.identifiers import new_ulid
 from evidence.note import sign_note
 from evidence.segment import encode_segment, parse_segment, segment_key
+from evidence.tiles import decode_bundle, decode_tile, parse_path, places
 from evidence.tree import leaf_hash, root_of
 from storage.home import Home
 from storage.keyring import Keyring
@@ -54,8 +55,20 @@ def read_log(store: S3Store, home: Home) -> list[Entry]:
         parse_checkpoint(store.read(head.key), [keyring.log.verifier])
         for head in store.list("ledger/checkpoints/")
     ]
+    tiles: set[str] = set()
     for checkpoint in checkpoints:
         assert checkpoint.root == root_of(leaves[: checkpoint.size])
+        tiles.update(f"ledger/{place.path}" for place in places(checkpoint.size))
+    held = {head.key: store.read(head.key) for head in store.list("ledger/tile/")}
+    assert tiles - set(held) == set()
+    for key, data in held.items():  # those of no checkpoint too: a crash left them, and they are as true
+        place = parse_path(key.removeprefix("ledger/"))
+        assert place is not None
+        ours = slice(place.number * 256, place.number * 256 + place.width)
+        if place.level is None:
+            assert decode_bundle(data, place.width) == entries[ours]
+        else:
+            assert place.level > 0 or decode_tile(data, place.width) == leaves[ours]
     remembered = keyring.remembered()
     assert remembered is not None
     assert (checkpoints[-1].size, checkpoints[-1].root) >= (remembered.size, remembered.root)
@@ -122,7 +135,13 @@ def test_what_is_no_entry_is_refused_and_leaves_no_gap(
     assert len(read_log(store, home)) == 4
 
 
-WRITES = ["ledger/segments/", "ledger/checkpoints/", "ledger/checkpoint"]
+WRITES = [
+    "ledger/segments/",
+    "ledger/tile/0/",
+    "ledger/tile/entries/",
+    "ledger/checkpoints/",
+    "ledger/checkpoint",
+]
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -292,6 +311,19 @@ def test_another_checkpoint_of_the_same_size_stops_the_log(
     store.put_once(checkpoint_key(4), forged, digest_bytes(forged), content_type="text/plain")
     with pytest.raises(LedgerFencedError, match="another checkpoint of 4 entries"):
         append(ledger)
+
+
+def test_a_tile_that_differs_stops_the_log_before_it_is_signed(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    ledger = open_ledger()
+    store.put_once("ledger/tile/0/000.p/4", b"f" * 128, digest_bytes(b"f" * 128), content_type="text/plain")
+    with pytest.raises(LedgerUnavailableError, match=r"ledger/tile/0/000.p/4 in the store is not what"):
+        append(ledger)
+    assert store.head(checkpoint_key(4)) is None
+    remove(store, "ledger/tile/0/000.p/4")
+    assert append(ledger) == 4
+    assert len(read_log(store, home)) == 5
 
 
 def test_a_memory_from_an_older_backup_is_brought_up_to_date(
