@@ -103,7 +103,7 @@ class Catalogue:
             " AND (platform = ? OR substr(platform, -length(?)) = ? OR ? = '')",
             _folded(query),
             case,
-            _utc_text(since) if since else "",
+            utc_text(since) if since else "",
             *(host, f".{host}", f".{host}", host),
         )
 
@@ -168,7 +168,8 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def _utc_text(text: str) -> str:
+def utc_text(text: str) -> str:
+    """A date or time that a person wrote (ISO 8601, UTC unless it says otherwise) as the ledger writes it."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -1,0 +1,45 @@
+"""Proofs out of the store's tiles, each checked as a stranger would check it before it is given away."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
+from evidence.errors import CheckFailedError, LedgerUnavailableError, NoteError
+from evidence.tlog_proof import TlogProof
+from storage.archive import Archive
+
+
+def newest_checkpoint(archive: Archive) -> tuple[Checkpoint, bytes]:
+    """The newest checkpoint that the log signed and the store has, and its bytes with every cosignature.
+
+    Raises LedgerUnavailableError if there is none, or not the one that is remembered.
+    """
+    remembered, vkeys = archive.keyring.remembered(), [archive.keyring.log.verifier]
+    if remembered is None:
+        raise LedgerUnavailableError("nothing is signed yet", next="run `akashi doctor`")
+    # The pointer carries the cosignatures; it is never trusted, but what it holds can be compared.
+    for key in (POINTER, checkpoint_key(remembered.size)):
+        with suppress(FileNotFoundError, NoteError):
+            note = archive.store.read(key)
+            checkpoint = parse_checkpoint(note, vkeys)
+            if (checkpoint.size, checkpoint.root) == (remembered.size, remembered.root):
+                return checkpoint, note
+    raise LedgerUnavailableError(f"{key} is lost, or not what was signed", next="run `akashi audit`")
+
+
+def prove(archive: Archive, index: int, checkpoint: Checkpoint, note: bytes) -> tuple[bytes, bytes]:
+    """Entry `index` and its `.tlog-proof` under this checkpoint.
+
+    Raises LedgerUnavailableError if there is no such entry, or the tiles in the store do not prove it.
+    """
+    entry = archive.ledger.entry_bytes(index)
+    try:
+        proof = TlogProof(index, tuple(archive.ledger.tiles.inclusion(index, checkpoint.size)), note)
+        data = proof.encode()
+        TlogProof.decode(data).check(entry, [archive.keyring.log.verifier])
+    except CheckFailedError as error:
+        raise LedgerUnavailableError(
+            f"the tiles in the store do not prove entry {index}: {error.detail}", next="run `akashi audit`"
+        ) from error
+    return entry, data
