@@ -1,6 +1,6 @@
 #!/bin/bash
 # Does the log of this key hold this entry, right behind that one? Asks bash, openssl and coreutils, nobody else.
-#     verify.sh VKEY entry.tlog-proof entry.json [entry-before.json]
+#     verify.sh VKEY entry.tlog-proof entry.json [prev.json]
 # The VKEY must come from somebody you trust, not with the files. Formats: c2sp.org/tlog-proof, RFC 6962 §2.1.
 set -euo pipefail; export LC_ALL=C; tmp=$(mktemp -d); trap 'rm -r "$tmp"' EXIT
 fail() { echo "FAIL: $*" >&2; exit 1; }
@@ -25,6 +25,6 @@ for ((i = index, n = size - 1; n; i /= 2, n /= 2)); do      # from the leaf up, 
     beside=$(hex "${path[0]-}"); path=("${path[@]:1}")
     if ((i % 2)); then at=$(node "$beside" "$at"); else at=$(node "$at" "$beside"); fi; done
 [[ ${at^^} = "$(hex "$root")" && ${#path[@]} = 0 ]] || fail "inclusion: this is not entry $index of this log"
-if ((index)); then before=$(leaf "${4:?entry-before.json}"); else before=$(printf %064d 0); fi
+if ((index)); then before=$(leaf "${4:?prev.json}"); else before=$(printf %064d 0); fi
 [[ $(<"$3") = *",\"index\":$index,\"prev\":\"$before\",\"subject\":"* ]] || fail "chain: it does not name that entry before it"
 echo "OK entry $index of $size"

@@ -1,6 +1,6 @@
 // Does @sigstore/verify, which npm asks before it installs a package, agree with Akashi's proof?
 //
-//     node check.cjs VKEY entry.tlog-proof entry.json [entry-before.json]
+//     node check.cjs VKEY entry.tlog-proof entry.json [prev.json]
 //
 // verifyCheckpoint checks the log's signature, verifyMerkleInclusion the inclusion. Reading the proof's text form and
 // the key is all that is written here.

@@ -1,6 +1,6 @@
 // Does Go's own transparency log code (golang.org/x/mod/sumdb, which guards every Go build) agree with Akashi's proof?
 //
-//	check-go VKEY entry.tlog-proof entry.json [entry-before.json]
+//	check-go VKEY entry.tlog-proof entry.json [prev.json]
 //
 // note.Open checks the log's signature, tlog.CheckRecord the inclusion, tlog.RecordHash gives both leaf hashes. Reading
 // the two text forms around them (c2sp.org/tlog-proof, the checkpoint's three lines) is all that is written here;

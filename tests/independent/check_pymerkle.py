@@ -1,6 +1,6 @@
 """Does pymerkle, a Merkle tree library of strangers, agree with Akashi's proof? It knows no signatures.
 
-    build/independent/venv/bin/python check_pymerkle.py VKEY entry.tlog-proof entry.json [entry-before.json]
+    build/independent/venv/bin/python check_pymerkle.py VKEY entry.tlog-proof entry.json [prev.json]
 
 Its indices count from 1, its paths begin with the leaf's hash, and its own layout says which side each hash is on.
 """

@@ -79,13 +79,13 @@ class Exhibit:
         parts = {"entry.tlog-proof": self.proof(), "entry.json": self.entry, "checkpoint": self.checkpoint}
         parts |= {"checkpoint.tsq": self.query, "checkpoint.tsr": self.token}
         if self.before is not None:
-            parts["entry-before.json"] = self.before
+            parts["prev.json"] = self.before
         for name, data in parts.items():
             (folder / name).write_bytes(data)
         names = [
             "entry.tlog-proof",
             "entry.json",
-            *(["entry-before.json"] if self.before is not None else []),
+            *(["prev.json"] if self.before is not None else []),
         ]
         return [self.vkey, *(str(folder / name) for name in names)]
 
