@@ -31,6 +31,7 @@ test-all: setup
 	@benchmarks/recording/setup quick
 	@$(PY) -m pytest -n 2 $(SIDE_BY_SIDE) -m slow
 	@$(PY) -m benchmarks.recording --quick --assert
+	@$(PY) -m benchmarks.ledger --max 4 --quick --assert
 
 prove: setup
 	@tests/wordpress/setup

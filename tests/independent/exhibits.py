@@ -16,10 +16,9 @@ from typing import Final
 
 from evidence.checkpoint import Checkpoint
 from evidence.note import SigningKey, sign_note
+from evidence.tlog_proof import TlogProof
 from tests.evidence import samples
 from tests.evidence.archives import Log, capture_id, started_body
-
-_STRANGER: Final = SigningKey.from_seed(samples.ORIGIN, bytes(range(64, 96)))
 
 
 def leaf(entry: bytes) -> bytes:
@@ -97,6 +96,15 @@ def entries_of(size: int) -> list[bytes]:
     while len(log.entries) < size:
         log.append("capture.started", capture_id(len(log.entries) % 90 + 10), started_body())
     return log.entries[:size]
+
+
+def read_exhibit(folder: Path, vkey: str) -> Exhibit:
+    """What `akashi ledger prove` wrote."""
+    proof = TlogProof.decode((folder / "entry.tlog-proof").read_bytes())
+    before = (folder / "prev.json").read_bytes() if proof.index else None
+    return Exhibit(
+        vkey, (folder / "entry.json").read_bytes(), before, proof.index, proof.path, proof.checkpoint
+    )
 
 
 def exhibit(index: int, entries: Sequence[bytes]) -> Exhibit:
@@ -177,7 +185,8 @@ def _reworded(whole: Exhibit, line: int, words: str) -> Exhibit:
 def _resigned(whole: Exhibit) -> Exhibit:
     """The checkpoint signed by another key of the same name."""
     text = whole.checkpoint.decode().partition("\n\n")[0] + "\n"
-    return replace(whole, checkpoint=sign_note(text, [_STRANGER]))
+    stranger = SigningKey.from_seed(text.split("\n")[0], bytes(range(64, 96)))
+    return replace(whole, checkpoint=sign_note(text, [stranger]))
 
 
 def _badly_signed(whole: Exhibit) -> Exhibit:

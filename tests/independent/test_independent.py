@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.independent.exhibits import TAMPERED, Authority, Exhibit, entries_of, exhibit, flipped
+from evidence.identifiers import new_ulid
+from storage.archive import Archive
+from storage.embedded import EmbeddedStore
+from storage.home import Home
+from storage.settings import Settings
+from tests.independent.exhibits import (
+    TAMPERED,
+    Authority,
+    Exhibit,
+    entries_of,
+    exhibit,
+    flipped,
+    leaf,
+    path,
+    read_exhibit,
+    root,
+)
+from tests.storage.samples import REQUEST, kill_server
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "independent"
@@ -38,11 +58,39 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def whole(entries: list[bytes], authority: Authority) -> Exhibit:
-    """Entry 137 of 300, its proof, and a timestamp of its checkpoint."""
-    made = exhibit(137, entries)
-    query, token = authority.stamp(made.checkpoint)
-    return replace(made, query=query, token=token)
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """A real one over a real store, with some entries more than it begins with."""
+    opened = Archive.open(Settings(home=Home(tmp_path_factory.mktemp("home"))))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: opened.ledger.append("capture.started", new_ulid(), REQUEST), range(60)))
+    yield opened
+    opened.ledger.close()
+    opened.catalogue.close()
+    kill_server(EmbeddedStore(opened.settings.home))
+
+
+@pytest.fixture(scope="module")
+def proved(archive: Archive, tmp_path_factory: pytest.TempPathFactory) -> Exhibit:
+    """Entry 37 as `akashi ledger prove` hands it out."""
+    folder = tmp_path_factory.mktemp("proved")
+    command = [str(Path(sys.executable).parent / "akashi"), "ledger", "prove", "37", "--to", str(folder)]
+    environment = {**os.environ, "AKASHI_HOME": str(archive.settings.home.root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return read_exhibit(folder, archive.keyring.log.vkey)
+
+
+@pytest.fixture(scope="module")
+def whole(proved: Exhibit, authority: Authority) -> Exhibit:
+    """The same, with a timestamp of its checkpoint."""
+    query, token = authority.stamp(proved.checkpoint)
+    return replace(proved, query=query, token=token)
+
+
+def test_the_path_is_the_one_that_the_rfcs_recursion_gives(archive: Archive, proved: Exhibit) -> None:
+    leaves = [leaf(archive.ledger.entry_bytes(index)) for index in range(archive.ledger.size)]
+    assert list(proved.path) == path(37, leaves)
+    assert base64.b64encode(root(leaves)).decode() == proved.checkpoint.decode().split("\n")[2]
 
 
 Ask = Callable[[str, Exhibit], "subprocess.CompletedProcess[str]"]
