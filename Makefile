@@ -26,6 +26,7 @@ test: setup lint
 
 test-all: setup
 	@tests/wordpress/setup
+	@tests/postgres/setup
 	@tests/replay/setup
 	@tests/independent/setup
 	@benchmarks/recording/setup quick

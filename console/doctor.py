@@ -160,7 +160,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         "the legal profile refuses such a store: see docs/formats/store.md" if lacking else "",
     )
     keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-    ledger = Ledger(settings.home, store, keyring)
+    ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.log.vkey}")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 from evidence.canonical import canonical, parse
@@ -147,7 +147,7 @@ class Entry:
 
     def encode(self) -> bytes:
         """The entry's bytes. Raises EntryError for what must never be appended, CanonicalError likewise."""
-        document = asdict(self)
+        document = {name: getattr(self, name) for name in _ENTRY}
         _refuse_shape(document)
         _refuse_disagreement(document)
         data = canonical(document)

@@ -10,8 +10,9 @@ and ends in exactly one; nothing follows the last. The header's `prev` equals th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from evidence.canonical import canonical, parse
@@ -23,7 +24,7 @@ PREFIX: Final = "ledger/segments/"
 MAX_ENTRIES: Final = 256
 """Entries in one segment, as many as an entry bundle of tlog-tiles has: bounds a reader's memory."""
 
-
+_NONE_KNOWN: Final[Mapping[bytes, Entry]] = MappingProxyType({})
 _HEADER: Final = {"count": Count, "first": Count, "prev": Sha256, "v": int}
 
 
@@ -61,15 +62,21 @@ def segment_key(first: int) -> str:
     return f"{PREFIX}{first:012d}"
 
 
-def encode_segment(entries: Sequence[bytes]) -> bytes:
-    """The segment of consecutive entries' bytes. Raises SegmentError for what must not be published."""
+def encode_segment(entries: Sequence[bytes], known: Mapping[bytes, Entry] = _NONE_KNOWN) -> bytes:
+    """The segment of consecutive entries' bytes. Raises SegmentError for what must not be published.
+
+    `known` are bytes that the caller itself has encoded, with what they were encoded from: of these only the
+    place in the chain is checked, all others are decoded. What `parse_segment` would refuse is never made.
+    """
     if not 0 < len(entries) <= MAX_ENTRIES:
         raise SegmentError(f"{len(entries)} entries are not 1 to {MAX_ENTRIES}", rule="segment-count")
-    first = Entry.decode(entries[0])
-    header = {"count": len(entries), "first": first.index, "prev": first.prev, "v": 1}
-    data = b"".join(line + b"\n" for line in (canonical(header), *entries))
-    parse_segment(data)
-    return data
+    lines = [Line(data, 0, len(data) + 1) for data in entries]
+    decoded = [known.get(line.data) or parse_line(line) for line in lines]
+    first, prev = decoded[0].index, decoded[0].prev
+    for index, (line, entry) in enumerate(zip(lines, decoded, strict=True), start=first):
+        prev = _follow(line, entry, index, prev)
+    header = {"count": len(entries), "first": first, "prev": decoded[0].prev, "v": 1}
+    return b"".join(line + b"\n" for line in (canonical(header), *entries))
 
 
 def parse_segment(data: bytes) -> Segment:
@@ -88,13 +95,18 @@ def parse_segment(data: bytes) -> Segment:
     prev = header["prev"]
     for index, line in enumerate(rest, start=header["first"]):
         entry = parse_line(line)
-        if entry.index != index:
-            raise _broken(line, "segment-index", f"entry {entry.index} where {index} belongs")
-        if entry.prev != prev:
-            raise _broken(line, "segment-chain", f"`prev` of entry {index} is not the hash of the one before")
-        prev = chain(line.data)
+        prev = _follow(line, entry, index, prev)
         entries.append(SegmentEntry(line.data, line.offset, line.length, entry))
     return Segment(header["first"], tuple(entries))
+
+
+def _follow(line: Line, entry: Entry, index: int, prev: str) -> str:
+    """The `prev` of the next entry, if this one has its place in the chain."""
+    if entry.index != index:
+        raise _broken(line, "segment-index", f"entry {entry.index} where {index} belongs")
+    if entry.prev != prev:
+        raise _broken(line, "segment-chain", f"`prev` of entry {index} is not the hash of the one before")
+    return chain(line.data)
 
 
 def split_lines(data: bytes) -> Iterator[Line]:

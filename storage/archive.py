@@ -37,7 +37,7 @@ class Archive:
         settings.home.make()
         store = open_store(settings)
         keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-        ledger = Ledger(settings.home, store, keyring)
+        ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
         ledger.open()
         catalogue = Catalogue(settings.home)
         catalogue.follow(store, ledger)

@@ -51,7 +51,8 @@ def backup(home: Home, to: Path, *, include_store: bool = False) -> None:
     part.unlink(missing_ok=True)
     quiet = EmbeddedStore(home).stopped() if include_store else nullcontext()
     try:
-        with quiet, TemporaryDirectory(dir=home.root) as scratch, locked(home.root / "ledger.publish"):
+        publishing, signing = (locked(home.root / f"ledger.{name}") for name in ("publish", "sign"))
+        with quiet, TemporaryDirectory(dir=home.root) as scratch, publishing, signing:
             sums = _write(part, _files(home, Path(scratch), include_store=include_store))
         if _read_back(part) != sums:
             raise CheckFailedError(

@@ -3,7 +3,7 @@
 <home>/            0711
   keys/            0700   collector and log keys, last (size, root); losing it ends the log: back it up
   ledger.sqlite           the sequencer; rebuilt from the store's segments when lost
-  ledger.{publish,sequence,lock}   files that are only locked (flock), as all *.lock
+  ledger.{publish,sign,sequence,lock}   files that are only locked (flock), as all *.lock
   catalogue.sqlite        the index; rebuilt from the store when lost; never evidence
   store/           0700   the embedded S3 server's data: evidence, unless a real store is configured
   probe.json              what the store was seen to do; trusted for a day

@@ -1,60 +1,71 @@
 """The ledger: entries sequenced here, published as write-once segments, signed as checkpoints.
 
-    append    sequence (one transaction)  →  wait for the publisher's lock  →  publish what is pending
+    append    sequence (one transaction)  →  be the publisher: publish what is pending  →  be the signer
     publish   ledger/segments/<first>     create-only: commit and fence in one put
-              ledger/tile/…               what the tree has that the last signed one had not
+    sign      ledger/tile/…               what the tree has that the last signed one had not
               ledger/checkpoints/<size>   signed, create-only
               keys/remembered.json        (size, root), once that checkpoint is in the store
               ledger/checkpoint           the pointer, written over, never trusted
 
-Whoever gets the lock publishes for all who wait, so many writers share few segments. A kill between
-any two lines is mended by the next publisher: a segment found taken is compared entry by entry, and
-ours are adopted. A rival's are not: LedgerFencedError, and nothing is ever renumbered. An append that
-raised may still be in the log later; `entries_of` settles that before it answers. What follows each
-failure: docs/formats/store.md, write ordering.
+Whoever publishes does it for all who wait, and so does whoever signs, while the next publishes already:
+many writers share few segments and fewer checkpoints. What an append gives back is in the store and, unless
+the store failed just then, signed; nothing is left for a timer or an exit. A kill between any two lines is
+mended by the next publisher: a segment found taken is compared entry by entry, and ours are adopted. A
+rival's are not: LedgerFencedError, and nothing is ever renumbered. An append that raised may still be in
+the log later; `entries_of` settles that before it answers. What follows each failure:
+docs/formats/store.md, write ordering.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
-from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
+from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.digests import digest_bytes
 from evidence.entry import Entry
 from evidence.errors import (
     CheckFailedError,
     LedgerFencedError,
     LedgerUnavailableError,
+    NoteError,
     ObjectConflictError,
+    ProofError,
     StoreUnavailableError,
 )
 from evidence.note import sign_note
+from evidence.proof import check_consistency
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
-from evidence.tree import Frontier, leaf_hash
-from storage.files import locked
+from evidence.tree import EMPTY_ROOT, Frontier, leaf_hash
 from storage.home import Home
 from storage.keyring import Keyring, Remembered
 from storage.objects import ObjectStore
 from storage.sequencer import Appended, Draft, Sequencer
+from storage.sequencer_sqlite import SqliteSequencer
 from storage.tiles import Tiles
 
 _TEXT: Final = "text/plain; charset=utf-8"
 _AUDIT: Final = "run `akashi audit`"
+_UNSIGNED: Final = 64 * MAX_ENTRIES
+"""Entries that are published before a checkpoint covers them: two or three seconds of a bulk run."""
 
 log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """One log in one store. Threads may share it; any number of processes may open it at once."""
+    """One log in one store. Threads may share it; any number of processes may open it at once.
 
-    def __init__(self, home: Home, store: ObjectStore, keyring: Keyring) -> None:
+    `database` is a PostgreSQL URL, shared by several machines; empty: SQLite in the home.
+    """
+
+    def __init__(self, home: Home, store: ObjectStore, keyring: Keyring, database: str = "") -> None:
         self._store = store
         self._keyring = keyring
-        self._publishing = home.root / "ledger.publish"
-        self._sequencer = Sequencer(home.ledger)
+        self._sequencer = _open_sequencer(home, database)
+        self._fresh: dict[bytes, Entry] = {}  # what was encoded here, until it is published
         self.tiles: Final = Tiles(store, self._sequencer.entries)
 
     def open(self) -> None:
@@ -63,15 +74,15 @@ class Ledger:
         Raises LedgerFencedError if the bucket holds another log, LedgerUnavailableError if the store
         has lost what was published or signed, StoreUnavailableError if it cannot be reached.
         """
-        with locked(self._publishing):
+        with self._sequencer.publishing():
             self._catch_up()
             self._refuse_foreign()
             self._sequencer.sequence(list(self._due()))
-            self._publish(self._sequencer.size)
-            self._sign_if_possible()
+        self._settle(self._sequencer.size)
+        self._sign_if_possible(None)  # at least it shows that what is here contains what was signed
 
     def close(self) -> None:
-        """Close the sequencer's file."""
+        """Close the sequencer's database."""
         self._sequencer.close()
 
     def append(self, type: str, subject: str, body: Mapping[str, Any]) -> Appended:
@@ -80,9 +91,23 @@ class Ledger:
         Raises EntryError for what is no entry, LedgerFencedError if another writes this log,
         StoreUnavailableError and LedgerUnavailableError if it could not be published in time.
         """
-        (appended,) = self._sequencer.sequence([Draft(type, subject, body)])
-        self._settle(appended.index + 1)
+        (appended,) = self.append_many([Draft(type, subject, body)])
         return appended
+
+    def append_many(self, drafts: Sequence[Draft]) -> list[Appended]:
+        """Append entries that follow one another, all or none; see `append`.
+
+        Each call ends in a checkpoint: some thousand drafts at a time cost little and hold little memory.
+        """
+        made = self._sequencer.sequence(drafts)
+        fresh = {one.entry: one.decoded for one in made}
+        self._fresh.update(fresh)
+        try:
+            self._settle(made[-1].index + 1 if made else 0)
+        finally:
+            for entry in fresh:
+                del self._fresh[entry]
+        return made
 
     @property
     def size(self) -> int:
@@ -106,17 +131,18 @@ class Ledger:
         return entry
 
     def _settle(self, size: int) -> None:
-        """Publish until `size` entries are in the store, unless another did while we waited."""
-        if self.size >= size:
-            return
-        with locked(self._publishing):
-            self._publish(size)
-            self._sign_if_possible()
+        """Publish and sign until `size` entries are in the store, unless others did while we waited."""
+        while (published := self.size) < size:
+            with self._sequencer.publishing():
+                self._publish(min(size, published + _UNSIGNED))
+            self._sign_if_possible(min(size, self.size))
+        if self._sequencer.signed < size:  # another published ours, or could not sign it
+            self._sign_if_possible(size)
 
     def _publish(self, size: int) -> None:
         while (first := self._sequencer.published) < size:
             pending = list(self._sequencer.entries(first, first + MAX_ENTRIES))
-            data, key = encode_segment(pending), segment_key(first)
+            data, key = encode_segment(pending, self._fresh), segment_key(first)
             try:
                 self._store.put_once(key, data, digest_bytes(data), content_type=_TEXT)
                 published = first + len(pending)
@@ -178,11 +204,11 @@ class Ledger:
             if latest is None or Entry.decode(latest).body != draft.body:
                 yield draft
 
-    def _sign_if_possible(self) -> None:
-        """Sign; a store that fails now does not undo what it has stored: the next publisher signs."""
+    def _sign_if_possible(self, size: int | None) -> None:
+        """See `_sign`; a store that fails now does not undo what it has stored: the next publisher signs."""
         try:
-            self._sign()
-        except ObjectConflictError as error:
+            self._sign(size)
+        except (ObjectConflictError, NoteError) as error:
             raise LedgerFencedError(
                 f"another checkpoint of {self._sequencer.published} entries is in the store: our key signed twice",
                 next="stop every writer of this log; run `akashi audit`",
@@ -190,39 +216,66 @@ class Ledger:
         except StoreUnavailableError as error:
             log.warning("the checkpoint waits for the next entry: %s", error.detail)
 
-    def _sign(self) -> None:
-        """Sign, store and remember a checkpoint of everything published, if that is not done yet."""
-        size, remembered = self._sequencer.published, self._keyring.remembered()
-        frontier = self._extended(size, remembered)
-        checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
-        if remembered is None or remembered.size < size:
-            self.tiles.publish(size, checkpoint.root, since=remembered.size if remembered else 0)
-            note = sign_note(checkpoint.body(), [self._keyring.log])
-            self._store.put_once(checkpoint_key(size), note, digest_bytes(note), content_type=_TEXT)
+    def _sign(self, wanted: int | None) -> None:
+        """Sign, store and remember a checkpoint of all that is published, unless one covers what is wanted."""
+        with self._sequencer.signing():
+            signed = self._sequencer.signed
+            if wanted is not None and signed >= wanted:
+                return
+            size, remembered = self._sequencer.published, self._keyring.remembered()
+            frontier = self._extended(size)
+            checkpoint = Checkpoint(self._keyring.origin, size, frontier.root())
+            if remembered == Remembered(size, checkpoint.root) and signed == size:
+                return
+            self.tiles.publish(size, checkpoint.root, since=max(signed, remembered.size if remembered else 0))
+            note = self._signed(checkpoint, partial(self.tiles.consistency, size=size))
+            note = self._put_checkpoint(checkpoint, note)
             self._keyring.remember(size, checkpoint.root)
             self._sequencer.save_frontier(frontier)
             self._store.replace(POINTER, note)
 
-    def _extended(self, size: int, remembered: Remembered | None) -> Frontier:
-        """The tree of `size` entries, shown to contain the tree that was signed last.
-
-        Raises LedgerUnavailableError if it does not: the sequencer's file was changed, or restored
-        from a time before.
-        """
-        signed, root = (remembered.size, remembered.root) if remembered else (0, None)
+    def _extended(self, size: int) -> Frontier:
+        """The tree of `size` entries, out of the edge that was kept and the entries since."""
         frontier = self._sequencer.frontier()
-        if frontier.size > min(signed, size):
+        if frontier.size > size:
             frontier = Frontier()
-        consistent = signed == 0 or (frontier.size == signed and frontier.root() == root)
         for entry in self._sequencer.entries(frontier.size, size):
             frontier.push(leaf_hash(entry))
-            if frontier.size == signed:
-                consistent = frontier.root() == root
-        if not consistent:
-            raise LedgerUnavailableError(
-                f"the {size} entries here do not contain the {signed} that were signed before", next=_AUDIT
-            )
         return frontier
+
+    def _signed(self, checkpoint: Checkpoint, consistency: Callable[[int], list[bytes]]) -> bytes:
+        """The signed note, if the tree contains the one that was signed last.
+
+        Raises LedgerUnavailableError if it does not: the sequencer's database was changed, or restored
+        from a time before.
+        """
+        size, before = checkpoint.size, self._keyring.remembered() or Remembered(0, EMPTY_ROOT)
+        try:
+            check_consistency(before.size, before.root, size, checkpoint.root, consistency(before.size))
+        except ProofError as error:
+            raise LedgerUnavailableError(
+                f"the {size} entries here do not contain the {before.size} that were signed before", next=_AUDIT
+            ) from error
+        return sign_note(checkpoint.body(), [self._keyring.log])
+
+    def _put_checkpoint(self, checkpoint: Checkpoint, note: bytes) -> bytes:
+        """Store it; the note that the store has, which may be an earlier one with other signatures."""
+        key = checkpoint_key(checkpoint.size)
+        try:
+            self._store.put_once(key, note, digest_bytes(note), content_type=_TEXT)
+        except ObjectConflictError:
+            note = self._store.read(key)
+            if parse_checkpoint(note, [self._keyring.log.verifier]) != checkpoint:
+                raise
+        return note
+
+
+def _open_sequencer(home: Home, database: str) -> Sequencer:
+    if not database:
+        return SqliteSequencer(home.ledger)
+    from storage.sequencer_postgres import PostgresSequencer  # noqa: PLC0415  # it costs 0.1 s
+
+    return PostgresSequencer(database)
 
 
 def _lost(what: str) -> LedgerUnavailableError:

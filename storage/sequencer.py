@@ -1,44 +1,30 @@
-"""The sequencer: gives each entry its index and its `prev` in one SQLite transaction.
+"""The sequencer: gives each entry its index and its `prev` in one transaction of a database.
 
     entries  (position, entry, type, subject)      every entry's exact bytes
     state    (published, last_segment, frontier)   how many are in the store, the first index of the
                                                    newest segment, the tree's edge when last signed
 
-The file may be lost: everything below `published` lies in the store's segments, and what lies above
-was never acknowledged. It is trusted for nothing that is signed (storage/ledger.py).
+A Protocol whose sentences are SQL that SQLite and PostgreSQL both know; what they do not share is left
+to `SqliteSequencer` (one machine) and `PostgresSequencer` (several). The database may be lost: everything
+below `published` lies in the store's segments, and what lies above was never acknowledged. It is trusted
+for nothing that is signed (storage/ledger.py).
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from evidence.canonical import utc
 from evidence.entry import Entry, chain
-from evidence.errors import LedgerFencedError, LedgerUnavailableError
+from evidence.errors import LedgerFencedError
 from evidence.segment import Segment
 from evidence.tree import Frontier
-from storage.files import locked, open_database
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS entries (
-    position INTEGER PRIMARY KEY, entry BLOB NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS entries_by_subject ON entries (subject, position);
-CREATE INDEX IF NOT EXISTS entries_by_type ON entries (type, position);
-CREATE TABLE IF NOT EXISTS state (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    published INTEGER NOT NULL, last_segment INTEGER, frontier TEXT NOT NULL
-);
-INSERT OR IGNORE INTO state VALUES (1, 0, NULL, '{"hashes":[],"size":0}');
-"""
 _READ_AT_ONCE: Final = 1000
 
 
@@ -52,33 +38,46 @@ class Draft(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """An entry of the log: its index, and its exact bytes."""
+    """An entry of the log: its index, its exact bytes, and what they were encoded from."""
 
     index: int
     entry: bytes
+    decoded: Entry
 
 
-class Sequencer:
-    """Safe between threads and processes: a file lock queues those who append, SQLite makes it whole.
+Row: TypeAlias = tuple[int, bytes, str, str]
+"""position, entry, type, subject."""
 
-    Whatever SQLite cannot do is raised as LedgerUnavailableError.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._lock = path.with_suffix(".sequence")
-        self._thread = threading.RLock()
-        try:
-            self._db = open_database(path, _SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerUnavailableError(
-                f"{path} cannot be opened: {error}",
-                next="move it and its -wal and -shm away: it is rebuilt from the store",
-            ) from error
+class Sequencer(Protocol):
+    """Safe between threads and processes; whatever the database cannot do is a LedgerUnavailableError."""
 
     def close(self) -> None:
-        """Close the file."""
-        with self._thread:
-            self._db.close()
+        """Close the database."""
+        ...
+
+    def publishing(self) -> AbstractContextManager[None]:
+        """Be the one that publishes, among all threads and processes of this log; waits its turn.
+
+        For order, not for safety: two publishers would put the same bytes, or be told of a conflict.
+        """
+        ...
+
+    def signing(self) -> AbstractContextManager[None]:
+        """Be the one that signs; another may publish meanwhile."""
+        ...
+
+    def _writing(self) -> AbstractContextManager[None]:
+        """One transaction, alone among all threads and processes; undone if it does not come to its end."""
+        ...
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        """The first column of what is found; each `?` is a value."""
+        ...
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        """Insert entries, within `_writing`."""
+        ...
 
     def sequence(self, drafts: Sequence[Draft]) -> list[Appended]:
         """Make consecutive entries, all or none; they are committed to disk, not yet published.
@@ -90,10 +89,11 @@ class Sequencer:
             index = self.size
             prev = chain(self.entry(index - 1))
             for draft in drafts:
-                entry = Entry(index, prev, utc(datetime.now(UTC)), *draft).encode()
-                self._insert(index, entry, draft.type, draft.subject)
-                made.append(Appended(index, entry))
+                decoded = Entry(index, prev, utc(datetime.now(UTC)), *draft)
+                entry = decoded.encode()
+                made.append(Appended(index, entry, decoded))
                 index, prev = index + 1, chain(entry)
+            self._insert([(one.index, one.entry, one.decoded.type, one.decoded.subject) for one in made])
         return made
 
     def adopt(self, segment: Segment) -> int:
@@ -102,31 +102,41 @@ class Sequencer:
         Raises LedgerFencedError at the first entry that differs or does not continue the chain.
         """
         with self._writing():
-            for line in segment.entries:
-                entry = line.entry
-                known, before = self.entry(entry.index), self.entry(entry.index - 1)
-                if known == line.data:
-                    continue
-                if known is not None or entry.prev != chain(before) or (before is None) != (entry.index == 0):
-                    raise LedgerFencedError(
-                        f"entry {entry.index} in the store is not ours: another writes this log",
-                        next="stop the other writer; run `akashi audit`; nothing was renumbered",
-                    )
-                self._insert(entry.index, line.data, entry.type, entry.subject)
-        return segment.first + len(segment.entries)
+            first, size = segment.first, segment.first + len(segment.entries)
+            ours, before = list(self.entries(first, size)), self.entry(first - 1)
+            continues = segment.entries[0].entry.prev == chain(before) and (before is None) == (first == 0)
+            for line, known in zip(segment.entries, ours, strict=False):
+                continues = line.data == known
+                if not continues:
+                    first = line.entry.index
+                    break
+            if not continues:
+                raise LedgerFencedError(
+                    f"entry {first} in the store is not ours: another writes this log",
+                    next="stop the other writer; run `akashi audit`; nothing was renumbered",
+                )
+            new = segment.entries[len(ours) :]  # chained among themselves and to ours: a Segment is
+            self._insert([(e.entry.index, e.data, e.entry.type, e.entry.subject) for e in new])
+        return size
 
     def mark_published(self, size: int, last_segment: int) -> None:
-        """Every entry below `size` is in the store."""
-        self._all("UPDATE state SET published = ?, last_segment = ?", size, last_segment)
+        """Every entry below `size` is in the store; never fewer than were told before."""
+        query = "UPDATE state SET published = ?, last_segment = ? WHERE published < ?"
+        self._all(query, size, last_segment, size)
 
     def save_frontier(self, frontier: Frontier) -> None:
-        """Keep the tree's edge, so that the next checkpoint reads only what is new."""
+        """Keep the tree's edge of which the store has the checkpoint: the next one reads only what is new."""
         self._all("UPDATE state SET frontier = ?", json.dumps(frontier.as_json()))
 
     @property
     def published(self) -> int:
         """Number of entries that are in the store."""
         return int(self._one("SELECT published FROM state"))
+
+    @property
+    def signed(self) -> int:
+        """Number of entries in the newest checkpoint that is in the store."""
+        return self.frontier().size
 
     @property
     def last_segment(self) -> int | None:
@@ -136,7 +146,7 @@ class Sequencer:
     @property
     def size(self) -> int:
         """Number of entries, published or not."""
-        return int(self._one("SELECT ifnull(max(position) + 1, 0) FROM entries"))
+        return int(self._one("SELECT coalesce(max(position) + 1, 0) FROM entries"))
 
     def frontier(self) -> Frontier:
         """The tree's edge when it was last kept."""
@@ -161,32 +171,6 @@ class Sequencer:
         for first in range(start, stop, _READ_AT_ONCE):
             yield from self._all(query, first, min(first + _READ_AT_ONCE, stop))
 
-    def _insert(self, index: int, entry: bytes, type: str, subject: str) -> None:
-        self._all("INSERT INTO entries VALUES (?, ?, ?, ?)", index, entry, type, subject)
-
     def _one(self, query: str, *values: object) -> Any:
         rows = self._all(query, *values)
         return rows[0] if rows else None
-
-    def _all(self, query: str, *values: object) -> list[Any]:
-        """The first column of what is found."""
-        with self._thread, _told():
-            return [row[0] for row in self._db.execute(query, values)]
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction, alone among all threads and processes; undone if it does not come to its end."""
-        with self._thread, locked(self._lock), _told():
-            self._db.execute("BEGIN IMMEDIATE")
-            with self._db:  # commits, or rolls back
-                yield
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise LedgerUnavailableError(
-            f"the ledger's database failed: {error}", next="make room on the disk; run `akashi doctor`"
-        ) from error

@@ -34,6 +34,8 @@ class Settings:
     """`governance`, or `legal`: COMPLIANCE locks, and refusal of a store or sandbox that lacks anything."""
     ledger_origin: str = ""
     """The log's name in checkpoints; empty: `akashi.invalid/<8 hex of its key>`."""
+    ledger_database: str = ""
+    """PostgreSQL URL of the sequencer that several machines share; empty: SQLite in the home."""
     operator: str = ""
     """Name of the person responsible; empty: the operating system's user."""
     contact: str = ""

@@ -18,6 +18,7 @@ from storage.keyring import Keyring
 from storage.ledger import Ledger
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
+from tests.postgres.server import Postgres, programs
 from tests.storage.samples import kill_server, new_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,21 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Endpoint]:
 def one_bucket(endpoint: S3Endpoint) -> S3Store:
     """One bucket for the tests of single objects, each under its own `key`: a bucket's first put is slow."""
     return new_store(endpoint)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One real PostgreSQL, where its programs are (tests/postgres/setup)."""
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed: make test-all installs it")
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """What `ledger_database` may say: the test runs over each."""
+    return "" if request.param == "sqlite" else request.getfixturevalue("postgres").new_database()
 
 
 @pytest.fixture
@@ -62,8 +78,8 @@ def open_ledger(home: Home, store: S3Store) -> Iterator[Callable[..., Ledger]]:
     """Opens ledgers of the test's home over its store; closes their files at the end."""
     opened: list[Ledger] = []
 
-    def make(at: Home = home, over: Any = store, *, start: bool = True) -> Ledger:
-        ledger = Ledger(at, over, Keyring.open_or_create(at))
+    def make(at: Home = home, over: Any = store, database: str = "", *, start: bool = True) -> Ledger:
+        ledger = Ledger(at, over, Keyring.open_or_create(at), database)
         opened.append(ledger)
         if start:
             ledger.open()
