@@ -27,19 +27,26 @@ from __future__ import annotations
 
 from evidence.audit_ledger import audit_ledger
 from evidence.audit_objects import ObjectAudit
-from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
+from evidence.audit_prints import new_key
+from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource
 
-__all__ = ["AuditReport", "Expectations", "Finding", "ObjectSource", "audit"]
+__all__ = ["AuditReport", "Expectations", "Finding", "Means", "ObjectSource", "audit"]
 
 
-def audit(source: ObjectSource, expected: Expectations | None = None, *, since: str = "") -> AuditReport:
+def audit(
+    source: ObjectSource,
+    expected: Expectations | None = None,
+    *,
+    since: str = "",
+    means: Means | None = None,
+) -> AuditReport:
     """Audit an archive. Objects of captures that began before `since` (UTC text) are not read again.
 
     The ledger always is, whole. Raises nothing for what is wrong with the archive, only what the
     source raises when it cannot be read.
     """
-    report = AuditReport()
-    objects = ObjectAudit(source, report)  # step 0
-    ledger = audit_ledger(source, expected or Expectations(), report)  # steps 1 to 4
-    objects.run(ledger, since)  # steps 5 to 8
+    report, key = AuditReport(), new_key()
+    objects = ObjectAudit(source, report, key)  # step 0
+    ledger = audit_ledger(source, expected or Expectations(), report, means, key)  # steps 1 to 5
+    objects.run(ledger, since)  # steps 6 to 9
     return report

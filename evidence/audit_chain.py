@@ -8,7 +8,7 @@ without a line was changed where such a line stands in its place, else dropped.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeAlias
@@ -35,6 +35,11 @@ class Slot:
     entry: Entry | None
     problem: str = ""
 
+    @property
+    def end(self) -> int:
+        """The offset behind the line's last byte, its newline not counted."""
+        return self.offset + self.length - 1
+
     def finding(self, rule: str, detail: str) -> Finding:
         """A finding about this line."""
         index = self.entry.index if self.entry else self.position
@@ -43,18 +48,19 @@ class Slot:
 
 @dataclass(slots=True)
 class Chain:
-    """The log as far as it is there: `size` indices, and for each its sound line, if there is one.
+    """The log from `base` up to `size`: for each index its sound line, if there is one.
 
     `leaves` also holds the hash of a damaged entry, where the next one vouches for it.
     """
 
     size: int
+    base: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     leaves: dict[int, str] = field(default_factory=dict)
 
-    def roots(self, sizes: Iterable[int]) -> dict[int, bytes]:
-        """The root at each size up to which every leaf hash is known."""
-        wanted, frontier, roots = set(sizes), Frontier(), {}
+    def roots(self, sizes: Iterable[int], before: Frontier) -> dict[int, bytes]:
+        """The root at each size up to which every leaf hash is known; `before` is the tree up to `base`."""
+        wanted, frontier, roots = set(sizes), before.copy(), dict[int, bytes]()
         while wanted:
             if frontier.size in wanted:
                 wanted.remove(frontier.size)
@@ -65,22 +71,33 @@ class Chain:
         return roots
 
 
+Above: TypeAlias = tuple[int, str]
 _Claim: TypeAlias = tuple[Slot, Entry]
 _Claims: TypeAlias = Mapping[int, Sequence[_Claim]]
 
 
-def reconstruct(slots: Sequence[Slot], trusted: Mapping[int, bytes]) -> Chain:
-    """The chain out of all lines; `trusted` holds roots by size.
+def reconstruct(
+    slots: Sequence[Slot],
+    trusted: Mapping[int, bytes],
+    before: Frontier | None,
+    base: int,
+    above: Above | None,
+) -> Chain:
+    """The chain out of all lines from index `base` on; `trusted` holds roots by size.
 
-    The walk begins at the last line beyond the trusted size that is in its place, else at a line that
+    Where sound entries follow, `above` is the first one's index and `prev`, and the walk begins there.
+    Else it begins at the last line beyond the trusted size that is in its place, else at a line that
     claims to be the trusted size's last entry, else that entry is lost. The first walk that no trusted
-    root contradicts counts; where every one is contradicted, history was written anew.
+    root contradicts counts; where every one is contradicted, history was written anew. `before` is the
+    tree over the first `base` entries, None where it is not known, and no root can be had.
     """
     claims: defaultdict[int, list[_Claim]] = defaultdict(list)
     for slot in slots:
         if slot.entry:
             claims[slot.entry.index].append((slot, slot.entry))
-    size = max(trusted, default=0)
+    if above is not None:
+        return _walk(claims, base, *above)
+    size = max(base, *trusted)
     in_place = (
         (slot, entry)
         for index in sorted(claims, reverse=True)
@@ -91,8 +108,10 @@ def reconstruct(slots: Sequence[Slot], trusted: Mapping[int, bytes]) -> Chain:
     starts = [start] if start and start[1].index >= size else []
     chains: list[Chain] = []
     for claim in (*starts, *claims.get(size - 1, ()), None):
-        chains.append(_walk(claim, claims, size))
-        if all(root == trusted[at] for at, root in chains[-1].roots(trusted).items()):
+        end = (claim[1].index + 1, claim[0].leaf) if claim else (size, "")
+        chains.append(_walk(claims, base, *end, lost=claim is None))
+        roots = chains[-1].roots(trusted, before) if before else {}
+        if all(root == trusted[at] for at, root in roots.items()):
             return chains[-1]
     return chains[0]
 
@@ -101,9 +120,10 @@ def _before(entry: Entry, claims: _Claims) -> list[Entry]:
     return [other for slot, other in claims.get(entry.index - 1, ()) if slot.leaf == entry.prev]
 
 
-def _walk(start: _Claim | None, claims: _Claims, size: int) -> Chain:
-    chain, wanted = (Chain(start[1].index + 1), start[0].leaf) if start else (Chain(size), "")
-    for index in range(chain.size - (1 if start else 2), -1, -1):
+def _walk(claims: _Claims, base: int, size: int, wanted: str, *, lost: bool = False) -> Chain:
+    """From the last entry below `size` down, whose leaf is `wanted`; `lost`: no line of it is left."""
+    chain = Chain(size, base)
+    for index in range(size - (2 if lost else 1), base - 1, -1):
         found = [claim for claim in claims.get(index, ()) if wanted in {"", claim[0].leaf}]
         if wanted:
             chain.leaves[index] = wanted
@@ -114,13 +134,21 @@ def _walk(start: _Claim | None, claims: _Claims, size: int) -> Chain:
     return chain
 
 
-def judge(slots: Sequence[Slot], chain: Chain, extents: Mapping[str, range]) -> Iterator[Finding]:
-    """What became of every line and every index; `extents`: the indices that each object announces."""
+def judge(
+    slots: Sequence[Slot], chain: Chain, extents: Mapping[str, range], stands: Callable[[Entry, str], bool]
+) -> Iterator[Finding]:
+    """What became of every line and every index; `extents`: the indices that each object announces.
+
+    `stands` tells whether an entry beyond the chain, and its leaf hash, stand in their place in the log.
+    """
     kept = {slot.leaf: slot for slot in chain.slots.values()}
-    highest, strange = -1, list[Slot]()
+    highest, strange = chain.base - 1, list[Slot]()
     for slot in slots:
         own = kept.get(slot.leaf)
-        if own is None or own.entry is None:
+        beyond = slot.entry and not chain.base <= slot.entry.index < chain.size
+        if own is None and beyond and slot.entry and stands(slot.entry, slot.leaf):
+            yield slot.finding("entry-duplicated", f"entry {slot.entry.index} stands twice")
+        elif own is None or own.entry is None:
             strange.append(slot)
         elif own is not slot:
             yield slot.finding("entry-duplicated", f"entry {own.entry.index} stands twice")
@@ -137,16 +165,16 @@ def _between(
     before: int, behind: int, strange: Sequence[Slot], chain: Chain, extents: Mapping[str, range]
 ) -> Iterator[Finding]:
     """Strange lines between two sound ones; without any, the entries that are missing there were dropped."""
-    missing = [index for index in range(before + 1, behind) if index not in chain.slots]
+    missing = next((index for index in range(before + 1, behind) if index not in chain.slots), None)
     for key, group in groupby(strange, lambda slot: slot.object):
         first, *rest = group  # neighbours become one: a byte that turns newline splits a line
         end = rest[-1].offset + rest[-1].length if rest else first.offset + first.length
         detail = first.problem or "not the entry that the next one, or the root, vouches for"
         rule = "entry-changed" if first.offset else "segment-header"
-        entry = min(missing, default=first.position)
+        entry = first.position if missing is None else missing
         yield Finding(key, rule, detail, first.offset, end - first.offset, entry=entry)
-    if missing and not strange:
-        first_, last = missing[0], missing[-1]
-        what = f"entry {first_} is" if first_ == last else f"entries {first_} to {last} are"
-        key = next((key for key, extent in extents.items() if first_ in extent), segment_key(first_))
-        yield Finding(key, "entry-dropped", f"{what} missing", entry=first_)
+    if missing is not None and not strange:
+        last = next(index for index in range(behind - 1, before, -1) if index not in chain.slots)
+        what = f"entry {missing} is" if missing == last else f"entries {missing} to {last} are"
+        key = next((key for key, extent in extents.items() if missing in extent), segment_key(missing))
+        yield Finding(key, "entry-dropped", f"{what} missing", entry=missing)

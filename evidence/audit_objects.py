@@ -10,7 +10,8 @@ from typing import Final
 
 from evidence import dsse
 from evidence.audit_ledger import Ledger
-from evidence.audit_report import AuditReport, Finding, ObjectSource
+from evidence.audit_prints import Prints, print_of
+from evidence.audit_report import AuditReport, Finding, Listed, ObjectSource
 from evidence.audit_warc import WarcReading, changed, read_whole_warc
 from evidence.canonical import field_at, first_difference
 from evidence.digests import digest_bytes, digest_stream
@@ -34,32 +35,34 @@ class ObjectAudit:
     capture's or crawl's start is in the ledger, so every one that is listed has its start among the entries.
     """
 
-    def __init__(self, source: ObjectSource, report: AuditReport) -> None:
+    def __init__(self, source: ObjectSource, report: AuditReport, key: bytes) -> None:
         self._source = source
         self._report = report
-        self._listed = {head.key for prefix in PREFIXES for head in source.list(prefix)}
+        self._key = key
+        self._listed = Prints()
+        for head in self._all():
+            self._listed.add(print_of(head.key, key))
         self._agree = False
         self._differ: list[Finding] = []
 
     def run(self, ledger: Ledger, since: str) -> None:
         """Audit the objects of captures that began at `since` or later. Raises what the source raises."""
-        named: set[str] = set()
-        for subject, ended in ledger.ended.items():
-            named |= {item["key"] for item in ended.ended["objects"]}
-            started = ledger.started.get(subject)
-            if started is None or started.time >= since:
-                self._report.counts[f"{_kind(ended)}s"] += 1
-                self._audit_capture(ended, ledger)
+        for ended in ledger.endings(since):
+            self._report.counts[f"{_kind(ended)}s"] += 1
+            self._audit_capture(ended, ledger)
         # A copy has no version id in common with the store that the entries name; a store has all.
         if self._agree:
             self._report.findings += self._differ
         elif self._differ:
             self._report.notes.append("no object has the version id that its entry names: this is a copy")
-        self._name_extra(named, ledger)
+        self._name_extra(ledger)
         self._report.notes += [
-            f"{_kind(ledger.started[subject])} {subject} is not closed: under way, or to be recovered"
-            for subject in ledger.open
+            f"{kind} {subject} is not closed: under way, or to be recovered"
+            for subject, kind in sorted(ledger.open.items())
         ]
+
+    def _all(self) -> Iterator[Listed]:
+        return (head for prefix in PREFIXES for head in self._source.list(prefix))
 
     def _audit_capture(self, ended: Entry, ledger: Ledger) -> None:
         report, warcs = self._report, dict[str, WarcReading]()
@@ -91,7 +94,9 @@ class ObjectAudit:
 
     def _is_present(self, item: ObjectJson, ended: Entry) -> bool:
         key = item["key"]  # not listed: put and closed after the listing was taken, or gone
-        if key in self._listed or any(head.key == key for head in self._source.list(key)):
+        if print_of(key, self._key) in self._listed or any(
+            head.key == key for head in self._source.list(key)
+        ):
             return True
         left = ", ".join(self._source.versions(key)) or "none"
         detail = f"named by entry {ended.index}, and not there (versions behind a delete marker: {left})"
@@ -108,17 +113,26 @@ class ObjectAudit:
         self._differ.append(Finding(item["key"], "object-version", detail, entry=ended.index))
         return None
 
-    def _name_extra(self, named: set[str], ledger: Ledger) -> None:
-        for key in sorted(self._listed - named):
-            matched = _KEY.fullmatch(key)
-            subject = (matched["capture"] or matched["crawl"]) if matched else ""
+    def _name_extra(self, ledger: Ledger) -> None:
+        unnamed = self._listed.without(ledger.named)
+        extra = (
+            [head.key for head in self._all() if print_of(head.key, self._key) in unnamed] if unnamed else []
+        )
+        subjects = {key: _subject(key) for key in extra}
+        closed = ledger.ended_among(set(subjects.values())) if ledger.damaged else set()
+        for key, subject in subjects.items():
             if subject in ledger.open:
-                kind = _kind(ledger.started[subject])
-                self._report.notes.append(f"{key} belongs to a {kind} that is not closed")
-            elif ledger.damaged and subject not in ledger.ended:
+                self._report.notes.append(f"{key} belongs to a {ledger.open[subject]} that is not closed")
+            elif ledger.damaged and subject not in closed:
                 self._report.notes.append(f"{key} cannot be judged: entries of the ledger are damaged")
             else:
                 self._report.findings.append(Finding(key, "object-extra", "no entry of the ledger names it"))
+
+
+def _subject(key: str) -> str:
+    """The id of the capture or crawl that a key belongs to by its form, else empty."""
+    matched = _KEY.fullmatch(key)
+    return (matched["capture"] or matched["crawl"]) if matched else ""
 
 
 def _kind(entry: Entry) -> str:

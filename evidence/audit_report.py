@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 from evidence.canonical import JSON
 from evidence.errors import CheckFailedError
@@ -22,16 +22,26 @@ LIMITS: Final[Mapping[str, str]] = {
 }
 """What no audit proves (docs/threat-model.md); printed with every report."""
 
+A = TypeVar("A")
+B = TypeVar("B")
 
-class _Listed(Protocol):
+
+class Listed(Protocol):
+    """One object of a listing."""
+
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Its key."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
 
 
 class ObjectSource(Protocol):
     """An archive that can be listed and read: the store, a copy of it in a folder, a test's dictionary."""
 
-    def list(self, prefix: str) -> Iterable[_Listed]:
+    def list(self, prefix: str) -> Iterable[Listed]:
         """Every object whose key starts with `prefix`, in the byte order of keys."""
 
     def versions(self, key: str) -> Sequence[str]:
@@ -41,6 +51,37 @@ class ObjectSource(Protocol):
         self, key: str, version: str | None = None, start: int | None = None, length: int | None = None
     ) -> BinaryIO:
         """Stream of the object, or of `length` bytes from `start`. Raises FileNotFoundError."""
+
+
+class Mapper(Protocol):
+    """`map`, or what does the same in order, a bounded number of items ahead, elsewhere."""
+
+    def __call__(self, function: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
+        """Each item's result, in order."""
+
+
+def serially(function: Callable[[A], B], items: Iterable[A], /) -> Iterator[B]:
+    """Nothing ahead, nowhere else."""
+    return map(function, items)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an audit may use: `fetch` reads from the source in threads, `compute` checks bytes in processes.
+
+    `progress` is told how many entries are checked, and of how many.
+    """
+
+    fetch: Mapper = serially
+    compute: Mapper = serially
+    progress: Callable[[int, int], None] = lambda done, of: None  # noqa: ARG005 - names for the reader
+
+
+def fetch(source: ObjectSource, asked: tuple[str, int]) -> tuple[str, Sequence[str], bytes]:
+    """Key, version ids, and bytes up to one more than asked, of a small object. Raises what the source raises."""
+    key, limit = asked
+    with source.open(key) as stream:
+        return key, source.versions(key), stream.read(limit + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +147,11 @@ class AuditReport:
     def versions_of(self, source: ObjectSource, key: str) -> Sequence[str]:
         """The object's version ids; more than one is a finding, since evidence is written once."""
         versions = source.versions(key)
+        self.written_once(key, versions)
+        return versions
+
+    def written_once(self, key: str, versions: Sequence[str]) -> None:
+        """A finding, if there are several."""
         if len(versions) > 1:
             detail = f"written {len(versions)} times: versions {', '.join(versions)}"
             self.findings.append(Finding(key, "object-versions", detail))
-        return versions

@@ -122,6 +122,8 @@ def parse_utc(text: str) -> datetime:
 
 def first_difference(one: bytes, other: bytes) -> int | None:
     """Offset of the first byte in which two runs differ, the shorter one's end included; None if equal."""
+    if one == other:
+        return None
     return next((i for i, (a, b) in enumerate(zip_longest(one, other)) if a != b), None)
 
 

@@ -49,6 +49,10 @@ class Frontier:
         self.size = size
         self._hashes = list(hashes)
 
+    def copy(self) -> Self:
+        """Another that grows on its own."""
+        return type(self)(self.size, self._hashes)
+
     def push(self, leaf: bytes) -> None:
         """Append one leaf hash (32 bytes)."""
         if len(leaf) != HASH_BYTES:

@@ -56,7 +56,10 @@ def log() -> Log:
 def test_a_sound_archive_has_no_findings(archive: MemoryArchive, log: Log) -> None:
     report = audited(archive, log)
     assert report.findings == []
-    assert report.notes == [f"capture {OPEN} is not closed: under way, or to be recovered"]
+    assert report.notes == [
+        "there are no tiles: strangers' tools find none, and nothing else needs them",
+        f"capture {OPEN} is not closed: under way, or to be recovered",
+    ]
     assert report.counts["entries"] == 7
     assert report.counts["records"] == 8
     assert "0 findings" in report.summary()
