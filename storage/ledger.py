@@ -254,7 +254,8 @@ class Ledger:
             check_consistency(before.size, before.root, size, checkpoint.root, consistency(before.size))
         except ProofError as error:
             raise LedgerUnavailableError(
-                f"the {size} entries here do not contain the {before.size} that were signed before", next=_AUDIT
+                f"the {size} entries here do not contain the {before.size} that were signed before",
+                next=_AUDIT,
             ) from error
         return sign_note(checkpoint.body(), [self._keyring.log])
 
