@@ -9,7 +9,7 @@ SIDE_BY_SIDE := --dist loadfile --no-loadscope-reorder
 help:
 	@echo "make demo              crawl a friendly local site, capture two videos, catch a forged byte"
 	@echo "make test              lint, types, import contracts, tests (at most 10 minutes)"
-	@echo "make test-all          also foreign servers (WordPress), long kills, scaled-down proofs"
+	@echo "make test-all          also foreign servers (WordPress), strangers' verifiers, long kills, scaled-down proofs"
 	@echo "make prove             full figures, written to docs/results/"
 	@echo "make bench             recording beside the bare tools and other recorders: docs/benchmarks.md"
 	@echo "make capture URL=…     secure a URL now"
@@ -28,12 +28,15 @@ test-all: setup
 	@tests/wordpress/setup
 	@tests/postgres/setup
 	@tests/replay/setup
+	@tests/independent/setup
 	@benchmarks/recording/setup quick
 	@$(PY) -m pytest -n 2 $(SIDE_BY_SIDE) -m slow
 	@$(PY) -m benchmarks.recording --quick --assert
+	@$(PY) -m benchmarks.ledger --max 4 --quick --assert
 
 prove: setup
 	@tests/wordpress/setup
+	@tests/independent/setup
 	@benchmarks/recording/setup
 	@$(PY) -m benchmarks.prove
 

@@ -10,6 +10,7 @@ import click
 from console.output import emit, json_option, say
 from console.spread import all_means
 from evidence.audit import ObjectSource, audit
+from evidence.audit_report import LIMITS
 from storage.archive import Archive
 from storage.authorities import load_roots
 from storage.folder import FolderCopy
@@ -58,7 +59,9 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
         if not as_json:
             say(f"note: {note}")
     if as_json:
-        emit({"findings": len(report.findings), "notes": list(report.notes), **report.counts})
+        found = {"findings": len(report.findings), "notes": list(report.notes)}
+        emit({**found, "limits": list(LIMITS.values()), **report.counts})
     else:
         say(report.summary())
+        say("not proved: " + "; ".join(LIMITS.values()))
     return 1 if report.findings else 0

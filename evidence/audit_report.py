@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 from cryptography import x509
 
@@ -13,6 +13,17 @@ from evidence.canonical import JSON
 from evidence.cosignature import CosignerKey
 from evidence.errors import CheckFailedError
 from evidence.note import VerifierKey
+
+LIMITS: Final[Mapping[str, str]] = {
+    "truth": "that what was shown is true, who made it or put it there, or whether a machine did",
+    "others": "that the server showed it to others too, and of its own will",
+    "recorder": "that the machine which recorded was honest: who rules it can show it a forgery",
+    "release": "that it ran Akashi as released: the manifest names versions, and nothing attests them",
+    "never-started": "that nothing else was tried: an attempt exists from its `capture.started` on",
+    "clock": "any time closer than outside timestamps bound it, and without those none",
+    "collusion": "that keeper, witnesses and authorities did not all write history anew together",
+}
+"""What no audit proves (docs/threat-model.md); printed with every report."""
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _LONGEST_PAUSE: Final = 5.0
 _RESUMES: Final = 8
+_PAGE: Final = 128
+"""Keys asked for at once: SeaweedFS waits for ever on a page of 300 that holds folders (its one SQLite connection is
+busy with the outer folder, whose stream waits for the inner one)."""
 _BROKEN: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _DOCTOR: Final = "run `akashi doctor` for what the store lacks"
 
@@ -216,7 +219,13 @@ class S3Store:
         while more:
             page = self.insist(
                 f"list {prefix}",
-                partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, StartAfter=last),
+                partial(
+                    self.client.list_objects_v2,
+                    Bucket=self.bucket,
+                    Prefix=prefix,
+                    StartAfter=last,
+                    MaxKeys=_PAGE,
+                ),
             )
             for item in page.get("Contents", []):
                 last = item["Key"]

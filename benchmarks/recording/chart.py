@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-_WIDTH: Final = 980
+WIDTH: Final = 980
 _LEFT: Final = 200
 _RIGHT: Final = 300
 """Pixels right of the longest bar, for its words."""
@@ -42,18 +42,18 @@ def draw(result: Mapping[str, Any]) -> str:
     told = f"{result['date']} · {result['machine']} · {result['rounds']} rounds, medians, whiskers smallest to largest"
     if any(row["times"] != 1 for row in result["rows"]):
         told += " · † fewer posts, multiplied"
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" width="{_WIDTH}" height="{y}" role="img">',
-            f"<title>CPU seconds to secure a page and its video</title><style>{_STYLE}</style>",
-            f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>',
-            '<text x="28" y="42" class="title">CPU seconds to secure a page and its video</text>',
-            f'<text x="28" y="64" class="soft">{escape(told)}</text>',
-            *_legend(),
-            *panels,
-            "</svg>\n",
-        ]
-    )
+    head = begun("CPU seconds to secure a page and its video", told, y)
+    return "\n".join([*head, *_legend(), *panels, "</svg>\n"])
+
+
+def begun(title: str, told: str, height: float) -> Iterator[str]:
+    """A picture's first lines: its frame, its title and what it was measured on."""
+    box = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" {box} role="img">'
+    yield f"<title>{escape(title)}</title><style>{_STYLE}</style>"
+    yield f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>'
+    yield f'<text x="28" y="42" class="title">{escape(title)}</text>'
+    yield f'<text x="28" y="64" class="soft">{escape(told)}</text>'
 
 
 def _legend() -> Iterator[str]:
@@ -67,7 +67,7 @@ def _legend() -> Iterator[str]:
 def _panel(case: str, about: str, rows: Sequence[Mapping[str, Any]], top: int) -> Iterator[str]:
     longest = max(row["cpu_range"][1] for row in rows)
     step = _step(longest)
-    scale = (_WIDTH - _LEFT - _RIGHT) / longest
+    scale = (WIDTH - _LEFT - _RIGHT) / longest
     bottom = top + _PANEL_HEAD + _ROW * len(rows)
     yield f'<text x="28" y="{top + 24}" class="case">{escape(case)}  ·  {escape(about)}</text>'
     for number in range(int(longest / step) + 1):

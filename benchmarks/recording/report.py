@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.ledger import section
 from benchmarks.recording import chart
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -30,15 +31,32 @@ A browser of `Playwright` and `Akashi` does the same: load, half a second of qui
 
 
 def write(result: Mapping[str, Any]) -> None:
-    """Write docs/benchmarks.{md,svg,json}. Raises OSError."""
+    """Write docs/benchmarks.{md,svg,json}; the ledger's section stays as it was. Raises OSError."""
+    known = json.loads((DOCS / "benchmarks.json").read_text("utf-8"))
+    _write({"ledger": known.get("ledger"), **result, **_told()})
+
+
+def write_ledger(result: Mapping[str, Any]) -> None:
+    """Write the ledger's section of them and its chart; all else stays as it was. Raises OSError."""
+    known = json.loads((DOCS / "benchmarks.json").read_text("utf-8"))
+    _write({**known, "ledger": {**result, **_told()}})
+
+
+def _told() -> dict[str, str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    told = {"commit": commit.stdout.strip(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
-    result = {**result, **told}
+    return {"commit": commit.stdout.strip(), "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
+
+
+def _write(result: Mapping[str, Any]) -> None:
+    ledger = result["ledger"]
+    lines = [*_document(result), *(section.document(ledger) if ledger else ())]
     (DOCS / "benchmarks.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
     (DOCS / "benchmarks.svg").write_text(chart.draw(result), "utf-8")
-    (DOCS / "benchmarks.md").write_text("\n".join(_document(result)) + "\n", "utf-8")
+    (DOCS / "benchmarks.md").write_text("\n".join(lines) + "\n", "utf-8")
+    if ledger:
+        (DOCS / "benchmarks-ledger.svg").write_text(section.draw(ledger), "utf-8")
 
 
 def table(result: Mapping[str, Any]) -> str:

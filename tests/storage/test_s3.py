@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from botocore.response import StreamingBody
 
 from evidence.digests import digest_bytes, digest_file
 from evidence.errors import ObjectConflictError, StoreUnavailableError
-from storage import s3_upload
+from storage import s3, s3_upload
 from storage.s3 import S3Store
 from storage.s3_client import S3Endpoint
 from tests.storage.samples import new_store
@@ -253,8 +253,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert large < small + 20 * 1024, f"{small} KiB for 1 MiB, {large} KiB for 64 MiB"
 
 
-def test_a_listing_goes_on_over_pages(endpoint: S3Endpoint) -> None:
+def test_a_listing_goes_on_over_pages(endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     store = new_store(endpoint)
+    monkeypatch.setattr(s3, "_PAGE", 2)
     folders = ("captures/2026/11/22/A", "captures/2026/11/23/A", "captures/2026/11/23/B")
     keys = [f"{folder}/{name}" for folder in folders for name in ("akashi-1.warc.gz", "manifest.json")]
     keys += [f"ledger/segments/{number:012d}" for number in range(5)]
@@ -262,7 +263,18 @@ def test_a_listing_goes_on_over_pages(endpoint: S3Endpoint) -> None:
         store.put_once(key, b"", digest_bytes(b""), content_type="text/plain")
     store.replace("ledger/checkpoint", b"")
     keys = sorted([*keys, "ledger/checkpoint"])
-    real = store.client.list_objects_v2
-    store.client.list_objects_v2 = partial(real, MaxKeys=2)  # type: ignore[method-assign]
     assert [head.key for head in store.list("")] == keys
     assert [head.key for head in store.list("captures/2026/11/23/")] == keys[2:6]
+
+
+@pytest.mark.slow
+def test_a_listing_does_not_hang_on_a_large_folder_with_folders_in_it(store: S3Store) -> None:
+    keys = [f"ledger/tile/0/{number:03d}" for number in range(400)]
+    keys += [f"ledger/tile/0/{number:03d}.p/3" for number in range(0, 400, 64)]
+
+    def put(key: str) -> None:
+        store.put_once(key, b"x", digest_bytes(b"x"), content_type="text/plain")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, keys))
+    assert [head.key for head in store.list("ledger/tile/")] == sorted(keys)
