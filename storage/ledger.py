@@ -159,12 +159,12 @@ class Ledger:
 
     def _settle(self, size: int) -> None:
         """Publish and sign until `size` entries are in the store, unless others did while we waited."""
+        if self.size >= size and self._sequencer.signed < size:  # just published by another, or never signed
+            self._sign_if_possible(size)
         while (published := self.size) < size:
             with self._sequencer.publishing():
                 self._publish(min(size, published + _UNSIGNED))
             self._sign_if_possible(min(size, self.size))
-        if self._sequencer.signed < size:  # another published ours, or could not sign it
-            self._sign_if_possible(size)
 
     def _publish(self, size: int) -> None:
         while (first := self._sequencer.published) < size:
