@@ -159,17 +159,17 @@ class Ledger:
 
     def _settle(self, size: int) -> None:
         """Publish and sign until `size` entries are in the store, unless others did while we waited."""
+        if self.size >= size and self._sequencer.signed < size:  # just published by another, or never signed
+            self._sign_if_possible(size)
         while (published := self.size) < size:
             with self._sequencer.publishing():
                 self._publish(min(size, published + _UNSIGNED))
             self._sign_if_possible(min(size, self.size))
-        if self._sequencer.signed < size:  # another published ours, or could not sign it
-            self._sign_if_possible(size)
 
     def _publish(self, size: int) -> None:
         while (first := self._sequencer.published) < size:
             pending = list(self._sequencer.entries(first, first + MAX_ENTRIES))
-            data, key = encode_segment(pending, self._fresh), segment_key(first)
+            data, key = self._encoded(first, pending), segment_key(first)
             try:
                 self._store.put_once(key, data, digest_bytes(data), content_type=_TEXT)
                 published = first + len(pending)
@@ -177,6 +177,15 @@ class Ledger:
                 # A publisher died after this put with fewer entries pending, or a rival wrote it.
                 published = self._sequencer.adopt(self._stored(first))
             self._sequencer.mark_published(published, first)
+
+    def _encoded(self, first: int, pending: Sequence[bytes]) -> bytes:
+        try:
+            return encode_segment(pending, self._fresh)
+        except CheckFailedError as error:
+            raise LedgerUnavailableError(
+                f"what was sequenced from entry {first} on is damaged, and is not published: {error.detail}",
+                next="put the ledger's database aside: it is rebuilt from the store",
+            ) from error
 
     def _catch_up(self) -> None:
         """Take over segments that the store has and we have not: our own of before, or all after a loss."""

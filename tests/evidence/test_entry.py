@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -146,6 +147,32 @@ def test_a_segment_holds_what_a_tile_can_hold() -> None:
 def test_what_could_not_be_read_again_is_not_published() -> None:
     with pytest.raises(SegmentError):
         encode_segment([LOG.entries[1], LOG.entries[3]])
+
+
+@given(st.integers(1, len(LOG.entries)), st.integers(0, len(LOG.entries) - 1), st.sets(st.integers(0, 20)))
+def test_what_the_caller_has_encoded_gives_the_same_segment(count: int, first: int, known: set[int]) -> None:
+    entries = LOG.entries[first : first + count]
+    encoded = {data: Entry.decode(data) for index, data in enumerate(entries) if index in known}
+    assert encode_segment(entries, encoded) == encode_segment(entries)
+
+
+@pytest.mark.parametrize("order", [[1, 3], [2, 1], [1, 1], [1, 2, 4]], ids=str)
+def test_what_the_caller_has_encoded_is_held_to_its_place_in_the_chain(order: list[int]) -> None:
+    encoded = {data: Entry.decode(data) for data in LOG.entries}
+    with pytest.raises(SegmentError) as told:
+        encode_segment([LOG.entries[index] for index in order], encoded)
+    assert told.value.rule == "segment-index"
+    renumbered = dataclasses.replace(encoded[LOG.entries[3]], index=2)  # and its `prev` is that of entry 3
+    with pytest.raises(SegmentError) as told:
+        encode_segment([LOG.entries[1], renumbered.encode()], {**encoded, renumbered.encode(): renumbered})
+    assert told.value.rule == "segment-chain"
+
+
+def test_what_differs_by_a_byte_from_what_the_caller_has_encoded_is_read() -> None:
+    encoded = {data: Entry.decode(data) for data in LOG.entries}
+    with pytest.raises(SegmentError) as told:
+        encode_segment([LOG.entries[1], LOG.entries[2] + b" "], encoded)
+    assert told.value.rule == "segment-entry"
 
 
 def test_segments_sort_by_their_first_entry() -> None:

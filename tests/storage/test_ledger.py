@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -341,6 +342,50 @@ def test_of_many_that_are_appended_at_once_one_that_is_no_entry_keeps_all_out(
         ledger.append_many([*drafts, Draft("capture.vanished", new_ulid(), {})])
     assert append(ledger) == 3
     assert len(read_log(store, home)) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (b'"v":2}', "version 2 is not known"),
+        (b'"v":1} ', "not the canonical form"),
+        (b'"v":1}\n{}', "not JSON"),
+    ],
+    ids=["no entry", "not canonical", "two lines"],
+)
+def test_what_was_damaged_between_its_transaction_and_its_segment_is_not_published(
+    open_ledger: Opener, store: S3Store, home: Home, damage: bytes, what: str
+) -> None:
+    faulty = FaultyStore(store)
+    ledger = open_ledger(over=faulty)
+    faulty.arm("ledger/segments/", Fault.FAILED)
+    with pytest.raises(StoreUnavailableError):
+        append(ledger)
+    with sqlite3.connect(home.ledger) as other:
+        (entry,) = other.execute("SELECT entry FROM entries WHERE position = 3").fetchone()
+        other.execute("UPDATE entries SET entry = ? WHERE position = 3", [entry.replace(b'"v":1}', damage)])
+    other.close()
+    with pytest.raises(LedgerUnavailableError, match=what) as told:
+        append(ledger)
+    assert "rebuilt from the store" in told.value.next
+    assert store.head(segment_key(3)) is None
+    ledger.close()
+    home.ledger.rename(home.root / "aside")
+    assert append(open_ledger()) == 3
+    assert len(read_log(store, home)) == 4
+
+
+def test_a_checkpoint_that_could_not_be_stored_is_stored_when_the_entry_is_asked_for(
+    open_ledger: Opener, store: S3Store, home: Home
+) -> None:
+    faulty = FaultyStore(store)
+    ledger = open_ledger(over=faulty)
+    faulty.arm("ledger/checkpoints/", Fault.FAILED)
+    capture = new_ulid()
+    ledger.append("capture.started", capture, REQUEST)
+    assert store.head(checkpoint_key(4)) is None
+    assert len(ledger.entries_of(capture)) == 1
+    assert store.read("ledger/checkpoint") == store.read(checkpoint_key(4))
 
 
 def test_a_sign_reads_only_what_is_new(

@@ -126,7 +126,7 @@ def test_whatever_fails_or_is_killed_the_log_goes_on_and_loses_nothing(steps: li
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, max_size=25))
 def test_long_lives_of_failures_and_kills_lose_nothing(steps: list[tuple[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
