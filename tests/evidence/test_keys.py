@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +19,7 @@ from tests.evidence import samples
 from tests.evidence.archives import capture_id, started_body
 from tests.evidence.key_logs import RECOVERY, THIEF, KeyLog, key
 
+VECTORS = Path(__file__).parents[1] / "vectors"
 K0, K1, K2 = samples.LOG_KEY, key(1), key(2)
 SINCE = "2026-11-23T08:00:00.000Z"
 BEFORE = "2026-11-23T07:59:59.999Z"
@@ -262,3 +267,14 @@ def test_behind_a_rotation_that_is_not_signed_nothing_is_reached_from_before(
         keys.append(key(number + 1))
     known = history(log, K0)
     assert [known.trusts(one.verifier) for one in keys] == [number <= forged for number in range(len(keys))]
+
+
+def test_a_rotation_is_verified_by_hand_over_the_bytes_that_are_documented() -> None:
+    entry = json.loads((VECTORS / "entry/keys-04-key.rotated.json").read_bytes())
+    body = entry["body"]
+    said = f'{{"index":4,"new":"{body["new"]}","old":"{body["old"]}","origin":"{samples.ORIGIN}",'
+    said += '"role":"log","type":"key.rotated"}'
+    signed = f"DSSEv1 31 application/vnd.akashi.key+json {len(said)} {said}".encode()
+    for name, vkey in (("signature", body["old"]), ("acceptance", body["new"])):
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(vkey.split("+", 2)[2])[1:])
+        public.verify(base64.b64decode(body[name]["sig"]), signed)  # raises if it is not

@@ -187,6 +187,33 @@ def test_with_the_whole_home_lost_the_recovery_key_is_enough(
     assert findings(store, other) == []
 
 
+def test_making_a_recovery_key_and_recovering_finish_when_they_were_killed_and_are_repeated(
+    open_ledger: Opener, store: S3Store, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, keyring, out = open_ledger(), Keyring.open_or_create(home), tmp_path / "recovery.key"
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "append", killed)
+        with pytest.raises(Killed):
+            rotation.make_recovery(ledger, keyring, out)
+    assert active(ledger, "recovery") == []
+    made = rotation.make_recovery(ledger, keyring, out)
+    assert rotation.make_recovery(ledger, keyring, out) == made
+    assert (active(ledger, "recovery"), ledger.size) == ([made.vkey], 4)
+    (home.keys / "log.key").unlink()
+    for target, name in ((Ledger, "append"), (Keyring, "remember"), (Keyring, "install")):
+        recovering = Keyring.recovering(home, keyring.origin)
+        opened = open_ledger(start=False, keyring=recovering)
+        with monkeypatch.context() as patched:
+            patched.setattr(target, name, killed)
+            with pytest.raises(Killed):
+                rotation.recover(opened, recovering, read_key(out))
+    recovering = Keyring.recovering(home, keyring.origin)
+    rotation.recover(open_ledger(start=False, keyring=recovering), recovering, read_key(out))
+    append(open_ledger())
+    assert len(active(ledger, "log")) == 2, "no third key was made"
+    assert findings(store, home) == []
+
+
 def test_a_strangers_recovery_key_recovers_nothing(open_ledger: Opener, home: Home) -> None:
     ledger, keyring = open_ledger(), Keyring.open_or_create(home)
     stranger = SigningKey.generate(f"{keyring.origin}/recovery")
@@ -280,6 +307,11 @@ def test_a_home_whose_log_key_is_with_a_signer_knows_only_its_public_half(
 
 class Killed(BaseException):
     """Ends a command as a kill does: nothing of ours catches it."""
+
+
+def killed(*args: Any, **kwargs: Any) -> None:
+    """In the place of a step that is not reached."""
+    raise Killed
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, store: S3Store, step: int) -> Callable[[], int]:
