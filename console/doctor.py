@@ -27,6 +27,7 @@ from storage.keyring import Keyring
 from storage.ledger import Ledger
 from storage.probe import probe
 from storage.settings import Settings
+from storage.signer import open_signer
 from storage.witnesses import load_policy
 
 
@@ -205,7 +206,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
         "the legal profile refuses such a store: see docs/formats/store.md" if lacking else "",
     )
     keyring = Keyring.open_or_create(settings.home, settings.ledger_origin)
-    ledger = Ledger(settings.home, store, keyring, settings.ledger_database)
+    signer = open_signer(settings, keyring)
+    ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.verifiers[0].vkey}")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")
