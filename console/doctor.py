@@ -14,6 +14,7 @@ import click
 
 from console.output import emit, human_size, json_option
 from evidence.anchors import is_due
+from evidence.checkpoint import POINTER
 from evidence.clock import clock_block
 from evidence.errors import AkashiError
 from pipelines.record.canary import NEXT, holds, read_canary
@@ -27,6 +28,7 @@ from storage.ledger import Ledger
 from storage.probe import probe
 from storage.settings import Settings
 from storage.signer import open_signer
+from storage.witnesses import load_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _guarded("store", lambda: _store(settings))
     yield _clock()
     yield from _guarded("anchors", lambda: _anchors(settings))
+    yield from _guarded("witnesses", lambda: _witnesses(settings))
 
 
 def _anchors(settings: Settings) -> Iterator[Finding]:
@@ -97,6 +100,30 @@ def _anchors(settings: Settings) -> Iterator[Finding]:
         if not settings.timestamp_authorities:
             how = "set timestamp_authorities, then " + how
         yield Finding("note", "anchors", text, how)
+
+
+def _witnesses(settings: Settings) -> Iterator[Finding]:
+    """Whether the newest checkpoint has the policy's quorum, as its pointer tells; nobody is asked."""
+    policy = load_policy(settings)
+    if policy is None or not policy.witnesses:
+        text = "no foreign witness: the keeper of the log's key could show two histories"
+        yield Finding("note", "witnesses", text, "set ledger_policy: docs/witness.md")
+        return
+    archive = Archive.open(settings)
+    try:
+        judgement = policy.judge(archive.store.read(POINTER), archive.keyring.verifiers)
+    except FileNotFoundError as error:
+        yield Finding("note", "witnesses", f"{error} is not there", "akashi ledger witness")
+        return
+    size, by = judgement.checkpoint.size, ", ".join(judgement.cosigned) or "nobody"
+    text = f"size {size} is cosigned by {by}; the quorum {policy.quorum!r} is {'' if judgement.met else 'not '}met"
+    yield Finding(
+        *(
+            ("ok", "witnesses", text)
+            if judgement.met
+            else ("note", "witnesses", text, "akashi ledger witness")
+        )
+    )
 
 
 def _programs(settings: Settings) -> Iterator[Finding]:
@@ -181,7 +208,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
     keyring = Keyring.open_or_create(
         settings.home, settings.ledger_origin, elsewhere=bool(settings.ledger_signer)
     )
-    ledger = Ledger(settings.home, store, keyring, settings.ledger_database, open_signer(settings, keyring))
+    signer = open_signer(settings, keyring)
+    ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.verifiers[0].vkey}")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")

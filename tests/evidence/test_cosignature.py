@@ -49,7 +49,7 @@ def test_a_checkpoint_that_four_foreign_witnesses_cosigned_meets_its_quorum() ->
 
 
 @given(st.binary(min_size=32, max_size=32), st.integers(0, 2**63 - 1), st.integers(0, 10**12 - 1))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_cosignature_round_trips_and_plain_cryptography_verifies_it(
     seed: bytes, time: int, size: int
 ) -> None:

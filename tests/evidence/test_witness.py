@@ -47,6 +47,7 @@ def held(tree: Sequence[bytes]) -> Tree:
     return Tree(len(tree), root_of(tree))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6).map(sorted))
 def test_every_sequence_of_honest_growth_is_accepted(sizes: list[int]) -> None:
     state = NOTHING
@@ -61,7 +62,7 @@ def test_every_sequence_of_honest_growth_is_accepted(sizes: list[int]) -> None:
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 39), st.integers(0, 45))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_no_fork_is_ever_accepted_whatever_size_and_proof_it_claims(
     known: int, more: int, fork: int, old: int
 ) -> None:
@@ -75,6 +76,7 @@ def test_no_fork_is_ever_accepted_whatever_size_and_proof_it_claims(
     assert (decision.status, decision.contradicts) == (422 if more else 409, True)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 39), st.integers(0, 45))
 def test_no_rollback_is_ever_accepted(known: int, size: int, old: int) -> None:
     tree = leaves(min(size, known - 1))

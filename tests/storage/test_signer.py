@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from console import doctor
 from evidence.checkpoint import Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.errors import LedgerUnavailableError, UsageError
 from evidence.note import VerifierKey
@@ -202,3 +203,12 @@ def test_the_signer_of_a_home_refuses_what_its_memory_does_not_contain(home) -> 
 def test_the_signers_home_is_the_one_with_the_key(home, keyless) -> None:
     with pytest.raises(AssertionError, match="not in"):
         SignerProcess(home.root)
+
+
+def test_doctor_opens_a_log_whose_key_is_with_its_signer(home, store, signer, keyless, monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "open_store", lambda _: store)
+    settings = Settings(home=home, ledger_signer=signer.url)
+    found = {finding.subject: finding for finding in doctor._store(settings)}
+    assert found["ledger"].state == "ok"
+    assert signer.told["vkey"] in found["ledger"].text
+    assert Keyring(signer.home.keys).remembered() == keyless.remembered()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from console import doctor
 from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
 from evidence.cosignature import cosign_line, cosignature_key, cosigner_of
 from evidence.digests import digest_bytes
@@ -285,6 +286,22 @@ def test_a_policy_of_another_log_is_told_and_a_missing_or_bad_one_too(untouched,
         load_policy(replace(archive.settings, ledger_policy=str(tmp_path / "bad")))
     with pytest.raises(UsageError, match="http"):
         cosign(archive, policy(archive, ("x", cosigner_of(WAY_OUT).vkey, "file:///etc/passwd")))
+
+
+def test_doctor_tells_whether_the_quorum_is_met_and_what_to_do_if_not(
+    archive, witness, tmp_path, monkeypatch
+) -> None:
+    def told() -> tuple[str, str]:
+        (finding,) = doctor._witnesses(archive.settings)
+        return finding.state, finding.next
+
+    monkeypatch.setattr(doctor.Archive, "open", lambda _: archive)
+    assert told() == ("note", "set ledger_policy: docs/witness.md")
+    _write(tmp_path / "policy", archive, witness)
+    archive.settings = replace(archive.settings, ledger_policy=str(tmp_path / "policy"))
+    assert told() == ("note", "akashi ledger witness")
+    assert cosign_at_end(archive) == ""
+    assert told() == ("ok", "")
 
 
 def test_the_end_of_a_run_says_nothing_when_all_is_well_and_one_line_when_it_is_not(
