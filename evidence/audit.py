@@ -21,7 +21,7 @@
    capture or crawl that is not closed is a note.
 
 The log is read forward, once for what it says and once more for the ends of captures, of which only
-those that are open are kept meanwhile: 10^7 entries take some 200 MB. `Means` may spread the reading
+those that are open are kept meanwhile, and eight bytes for each start and each object. `Means` may spread the reading
 over threads and the checking over processes; the findings are the same.
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),
