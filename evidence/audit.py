@@ -31,7 +31,7 @@
    is a note: nothing is left to check. A side record that no entry names tells of an act that was begun: a note.
 
 The log is read forward, once for what it says and once more for the ends of captures, of which only
-those that are open are kept meanwhile: 10^7 entries take some 200 MB. `Means` may spread the reading
+those that are open are kept meanwhile, and eight bytes for each start and each object. `Means` may spread the reading
 over threads and the checking over processes; the findings are the same.
 
 The caller still owes: keys and remembered size and root from outside the archive (`Expectations`),

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 PRINT_BYTES: Final = 8
-_BUCKETS: Final = 256
+_BUCKETS: Final = 16
 
 
 def new_key() -> bytes:

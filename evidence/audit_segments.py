@@ -46,7 +46,7 @@ class Stretch:
     base: int
     leaves: Sequence[bytes | None]
     lines: Sequence[bytes | None]
-    told: Iterable[Told]
+    told: Sequence[Told]
     place: Callable[[int], Slot]
     """The line of an entry that is there."""
     findings: Sequence[Finding] = ()
@@ -127,6 +127,7 @@ class Segments:
                 self._firsts.append(int(matched[1]))
                 bytes_ += head.size
         self._small = bytes_ <= WINDOW
+        self._kept: list[Stretch] = []
         self.trusted: Mapping[int, bytes] = {}
         """Roots by size."""
         self.roots: dict[int, bytes] = {}
@@ -150,8 +151,14 @@ class Segments:
     def stretches(self, report: AuditReport, since: int = 0) -> Iterator[Stretch]:
         """The log from its beginning, or from the segment with entry `since` on, which is taken to fit.
 
-        Counts, and versions that should not be, go to the report.
+        Counts, and versions that should not be, go to the report. A small log is read once, and kept.
         """
+        if not self._small:
+            return self._passing(report, since)
+        self._kept = self._kept or list(self._passing(report, 0))
+        return iter(self._kept)
+
+    def _passing(self, report: AuditReport, since: int) -> Iterator[Stretch]:
         begin = max(0, bisect_right(self._firsts, since) - 1) if since else 0
         past = _Past(self._firsts[begin], None, None) if begin else _Past(0, NO_PREVIOUS, Frontier())
         self.roots = {0: Frontier().root()}
@@ -207,7 +214,7 @@ class Segments:
 
     def _sound(self, segment: _Segment, past: _Past) -> Stretch:
         past.follow(segment.leaves, self.trusted, self.roots)
-        told = map(Told._make, segment.reading[4]) if segment.reading else ()
+        told = [Told(*one) for one in segment.reading[4]] if segment.reading else []
         lines = segment.data.split(b"\n")[1:-1]
         return Stretch(segment.first, segment.leaves, lines, told, segment.place)
 
@@ -229,11 +236,11 @@ class Segments:
         indices = range(chain.base, chain.size)
         leaves = [bytes.fromhex(chain.leaves[i]) if i in chain.leaves else None for i in indices]
         lines = [data[at.object][at.offset : at.end] if (at := chain.slots.get(i)) else None for i in indices]
-        told = (
+        told = [
             tell(slot.entry, data[slot.object][slot.offset : slot.end], self._key)
             for _, slot in sorted(chain.slots.items())
             if slot.entry
-        )
+        ]
         past.follow(leaves, self.trusted, self.roots)
         damaged = _gaps(chain)
         return Stretch(chain.base, leaves, lines, told, chain.slots.__getitem__, findings, damaged)

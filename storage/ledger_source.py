@@ -1,7 +1,7 @@
 """The store as an audit of millions of small objects reads it: few requests, and little work for each.
 
 Under `ledger/`, versions are asked for a thousand keys at a time, and objects are fetched by a signed URL
-on pooled connections, a quarter of boto3's work. Whatever is not plainly there in the first answer is
+on pooled connections, two thirds of boto3's work. Whatever is not plainly there in the first answer is
 asked for again by the store's own way, with its patience and its errors.
 """
 

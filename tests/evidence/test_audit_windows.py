@@ -183,10 +183,12 @@ class _Counted(MemoryArchive):
 
 
 @pytest.mark.parametrize(("since", "times"), [("9999", 1), ("2026-11-24", 1), ("2026-11-23T09", 2), ("", 2)])
-def test_a_sound_log_is_read_again_only_for_captures_that_are(
-    made: tuple[MemoryArchive, Expectations], since: str, times: int
+def test_a_log_is_read_again_if_it_is_large_and_captures_in_it_are(
+    made: tuple[MemoryArchive, Expectations], monkeypatch: pytest.MonkeyPatch, since: str, times: int
 ) -> None:
-    archive = _Counted(made[0].objects)
-    archive.reads = Counter()
-    audit(archive, made[1], since=since)
-    assert {archive.reads[segment_key(first)] for first in range(4, 60, PER)} == {times}
+    for window, expected in ((audit_segments.WINDOW, 1), (1, times)):
+        monkeypatch.setattr(audit_segments, "WINDOW", window)
+        archive = _Counted(made[0].objects)
+        archive.reads = Counter()
+        audit(archive, made[1], since=since)
+        assert {archive.reads[segment_key(first)] for first in range(4, 60, PER)} == {expected}
