@@ -13,7 +13,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 
 from crawler import settings as project
 from crawler.door import KEPT
-from pipelines import resolver
+from storage import resolver
 
 JOB = json.load(sys.stdin)
 
