@@ -9,6 +9,7 @@ from typing import Final
 
 from evidence.audit_attempts import Attempts
 from evidence.audit_chain import Slot
+from evidence.audit_clock import EntryClock
 from evidence.audit_prints import Prints, new_key
 from evidence.audit_reading import ENDS, STARTS, Told
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource, fetch
@@ -32,6 +33,7 @@ class Ledger:
         self._segments = segments
         self.print_key = print_key
         self.attempts = Attempts()
+        self.clock = EntryClock()
         self.others: list[tuple[Slot, Entry]] = []
         """Keys, stores, anchors, custody: everything but starts and ends of captures and crawls, in order."""
         self.collectors: list[tuple[int, VerifierKey]] = []
@@ -54,6 +56,7 @@ class Ledger:
         self.damaged += stretch.damaged
         for told in stretch.told:
             self.attempts.follow(told)
+            self.clock.follow(told, stretch)
             if told.type in ENDS:
                 self.named.add(told.rest)
             elif told.type in STARTS:
@@ -140,6 +143,7 @@ def audit_ledger(
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
         means.progress(size, max(size, *segments.trusted, 0))
     _check_roots(segments.roots, known, size, ledger, report)
+    report.findings += ledger.clock.findings
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
     tiles.close(newest)
     for head in source.list("ledger/"):
