@@ -25,9 +25,9 @@ _TITLES: Final = {
     "appends per s": "appended, entries a second",
     "audit per s": "audited, entries a second",
     "memory MB": "memory of our largest process, MB",
-    "append p95 ms": "one append acknowledged, p95, ms",
-    "proof p95 ms": "a proof from cold tiles, p95, ms",
-    "check p95 ms": "the proof checked, p95, ms",
+    "append p95 ms": "one append acknowledged, p95 ms",
+    "proof p95 ms": "a proof from cold tiles, p95 ms",
+    "check p95 ms": "the proof checked, p95 ms",
 }
 _HEAD: Final = """## The ledger, from a thousand entries to ten million
 
