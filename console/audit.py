@@ -7,10 +7,13 @@ from pathlib import Path
 import click
 
 from console.output import emit, json_option, say
-from evidence.audit import audit
+from console.spread import all_means
+from evidence.audit import ObjectSource, audit
 from evidence.audit_report import LIMITS
 from storage.archive import Archive
 from storage.folder import FolderCopy
+from storage.ledger_source import LedgerSource
+from storage.s3 import S3Store
 
 
 @click.command("audit")
@@ -36,7 +39,11 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     """
     archive = Archive.open()
     expected = archive.keyring.expectations()  # before the audit reads anything: the log grows meanwhile
-    report = audit(FolderCopy(copy) if copy else archive.store, expected, since=since)
+    source: ObjectSource = FolderCopy(copy) if copy else archive.store
+    if isinstance(source, S3Store):
+        source = LedgerSource(source)
+    with all_means() as means:
+        report = audit(source, expected, since=since, means=means)
     for finding in report.findings:
         if as_json:
             emit(finding.as_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -13,7 +14,9 @@ from evidence.identifiers import is_ulid
 from storage.archive import Archive
 from storage.proofs import newest_checkpoint, prove
 
-_PROOF = ".tlog-proof"
+_PROOF: Final = ".tlog-proof"
+_ID: Final = 26
+"""Characters of a capture's id; fewer digits are an index."""
 
 
 @click.command("prove")
@@ -34,8 +37,8 @@ def command(what: str, target: Path, *, as_json: bool) -> int:
     akashi ledger prove 7 --to entry-7.tlog-proof
     """
     archive = Archive.open()
-    wanted = _wanted(archive, what)
     checkpoint, note = newest_checkpoint(archive)
+    wanted = _wanted(archive, what, checkpoint.size)
     alone = target.suffix == _PROOF
     for name, index in wanted.items():
         entry, proof = prove(archive, index, checkpoint, note)
@@ -51,13 +54,11 @@ def command(what: str, target: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _wanted(archive: Archive, what: str) -> dict[str, int]:
+def _wanted(archive: Archive, what: str, size: int) -> dict[str, int]:
     """The entries to prove, by the names of their files; the one that was asked for first."""
-    size, wanted = archive.ledger.size, {}
-    if what.isascii() and what.isdigit() and not is_ulid(what):
+    wanted = {}
+    if what.isascii() and what.isdigit() and len(what) < _ID:
         index = int(what)
-        if index >= size:
-            raise UsageError(f"the log has {size} entries, none is {what}", next="akashi ledger log")
     else:
         subject = what.upper() if is_ulid(what.upper()) else archive.find(what)["capture"]
         closing = [
@@ -70,6 +71,8 @@ def _wanted(archive: Archive, what: str) -> dict[str, int]:
                 f"the log has nothing that ended as {what}", next=f"akashi ledger log --subject {subject}"
             )
         index, wanted = closing[-1].index, {"started": closing[-1].ended["started"]}
+    if index >= size:
+        raise UsageError(f"{size} entries are signed, none is {index}", next="akashi ledger checkpoint")
     return {"entry": index, **({"prev": index - 1} if index else {}), **wanted}
 
 

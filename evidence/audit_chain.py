@@ -85,7 +85,7 @@ def reconstruct(
 ) -> Chain:
     """The chain out of all lines from index `base` on; `trusted` holds roots by size.
 
-    Where sound entries follow, `above` is the first one's index and `prev`, and the walk begins there.
+    Where entries follow, `above` is the first one's index and `prev` (empty: not known), and the walk begins there.
     Else it begins at the last line beyond the trusted size that is in its place, else at a line that
     claims to be the trusted size's last entry, else that entry is lost. The first walk that no trusted
     root contradicts counts; where every one is contradicted, history was written anew. `before` is the
@@ -97,7 +97,7 @@ def reconstruct(
             claims[slot.entry.index].append((slot, slot.entry))
     if above is not None:
         return _walk(claims, base, *above)
-    size = max(base, *trusted)
+    size = max([base, *trusted])
     in_place = (
         (slot, entry)
         for index in sorted(claims, reverse=True)

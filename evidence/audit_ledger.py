@@ -1,9 +1,9 @@
-"""Steps 1 to 5 of the audit: checkpoints, segments, the chain and its roots, what the entries say, tiles."""
+"""Steps 1 to 4 of the audit: checkpoints, segments, the chain and its roots, tiles, what the entries say."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -44,7 +44,8 @@ class Ledger:
         """The keys of all objects that ends name."""
         self.started: dict[str, Entry] = {}
         """By id, while `endings` runs: the start of what it gives, and of what is not closed yet."""
-        self._dates: dict[str, int] = {}
+        self._days = [("", 0)]
+        """Each day on which something began, later than all days before, and the first such start."""
 
     @property
     def open(self) -> dict[str, str]:
@@ -60,8 +61,8 @@ class Ledger:
             if told.type in ENDS:
                 self.named.add(told.rest)
             elif told.type in STARTS:
-                if told.time[:10] > max(self._dates, default=""):
-                    self._dates[told.time[:10]] = told.entry
+                if told.time[:10] > self._days[-1][0]:
+                    self._days.append((told.time[:10], told.entry))
             else:
                 self._keep(stretch.place(told.entry), Entry.decode(told.rest))
 
@@ -70,7 +71,7 @@ class Ledger:
 
         The log is read once more, from about there on. Raises what the source raises.
         """
-        begin = next((at for date, at in self._dates.items() if date >= since[:10]), None)
+        begin = next((at for day, at in self._days if day >= since[:10]), None)
         if self.damaged or self.attempts.unstarted:
             begin = 0
         if begin is None:
@@ -87,15 +88,15 @@ class Ledger:
                 if told.type in ENDS:
                     self.started.pop(told.subject, None)
 
-    def ended_among(self, subjects: set[str]) -> set[str]:
-        """Those of some captures and crawls that were closed. Reads the log once more."""
-        passing = self._segments.stretches(AuditReport()) if subjects else ()
-        return {
-            told.subject
-            for stretch in passing
-            for told in stretch.told
-            if told.type in ENDS and told.subject in subjects
-        }
+    def ends_of(self, subjects: Collection[str]) -> dict[str, Entry]:
+        """What closed some captures and crawls, by id; reads the log once more, unless there are none."""
+        ends: dict[str, Entry] = {}
+        for stretch in self._segments.stretches(AuditReport()) if subjects else ():
+            for told in stretch.told:
+                line = stretch.lines[told.entry - stretch.base]
+                if told.type in ENDS and told.subject in subjects and line is not None:
+                    ends.setdefault(told.subject, Entry.decode(line))
+        return ends
 
     def _is_wanted(self, told: Told, since: str) -> bool:
         if told.subject in self.started:
@@ -134,14 +135,14 @@ def audit_ledger(
             "no remembered size and root: entries behind the newest checkpoint could be dropped unseen"
         )
     segments.trusted = {size: root for _, size, root in reversed(known)}
-    size = 0
+    size, of = 0, max(segments.trusted, default=0)
     for stretch in segments.stretches(report):
         report.findings += stretch.findings
         ledger.follow(stretch)
         tiles.follow(stretch)
         size = stretch.end
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
-        means.progress(size, max(size, *segments.trusted, 0))
+        means.progress(size, max(size, of))
     _check_roots(segments.roots, known, size, ledger, report)
     report.findings += ledger.clock.findings
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)

@@ -8,7 +8,8 @@
 
 A segment fits when it keeps every rule of its format (`parse_segment`), lies under its first entry's key
 and goes on, index and hash, where the one before ended. A log of up to WINDOW bytes is diagnosed whole;
-of a larger one, as much as lies between sound segments, in parts of WINDOW bytes.
+of a larger one, as much as lies between sound segments, in parts of WINDOW bytes: what vouches for the
+last line of a part is then not known, and what contradicts it is found at the next segment's header.
 """
 
 from __future__ import annotations
@@ -29,14 +30,7 @@ from evidence.audit_report import AuditReport, Finding, Means, ObjectSource, fet
 from evidence.canonical import canonical
 from evidence.entry import MAX_ENTRY, NO_PREVIOUS, Entry
 from evidence.errors import SegmentError
-from evidence.segment import (
-    MAX_ENTRIES,
-    PREFIX,
-    parse_header,
-    parse_line,
-    segment_key,
-    split_lines,
-)
+from evidence.segment import MAX_ENTRIES, PREFIX, parse_header, parse_line, segment_key, split_lines
 from evidence.tree import HASH_BYTES, Frontier, leaf_hash
 
 SEGMENT_KEY: Final = re.compile(re.escape(PREFIX) + r"(\d{12})", re.ASCII)
@@ -165,7 +159,7 @@ class Segments:
                     yield self._diagnosed(held, past, {}, (segment.first, segment.reading[1]))
                     held, sound = [], True
                 elif not sound and sum(len(one.data) for one in held) > WINDOW:
-                    yield self._diagnosed(held, past, {}, None)
+                    yield self._diagnosed(held, past, {}, (segment.first, ""))
                     held = []
             sound = sound and follows
             held.append(segment)
@@ -206,7 +200,7 @@ class Segments:
 
     def _sound(self, segment: _Segment, past: _Past) -> Stretch:
         past.follow(segment.leaves, self.trusted, self.roots)
-        told = (Told(*one) for one in segment.reading[4]) if segment.reading else ()
+        told = map(Told._make, segment.reading[4]) if segment.reading else ()
         lines = segment.data.split(b"\n")[1:-1]
         return Stretch(segment.first, segment.leaves, lines, told, segment.place)
 
@@ -220,9 +214,11 @@ class Segments:
         extents = {key: range(said["first"], said["first"] + said["count"]) for key, said in headers.items()}
         findings = list(judge(slots, chain, extents, partial(self._stands, set(data))))
         explained = {finding.object for finding in findings}
-        prevs = chain.leaves | {past.index - 1: past.prev or NO_PREVIOUS}
-        for key in headers.keys() - explained:
-            findings += _against_header(key, data[key], prevs)
+        prevs = chain.leaves | ({past.index - 1: past.prev} if past.prev else {})
+        for key, said in headers.items():
+            if key not in explained:
+                before = int(key.removeprefix(PREFIX)) - 1
+                findings += _against_header(key, data[key], prevs.get(before, said["prev"]))
         indices = range(chain.base, chain.size)
         leaves = [bytes.fromhex(chain.leaves[i]) if i in chain.leaves else None for i in indices]
         lines = [data[at.object][at.offset : at.end] if (at := chain.slots.get(i)) else None for i in indices]
@@ -272,11 +268,10 @@ def _header(data: bytes) -> Mapping[str, Any] | None:
         return None
 
 
-def _against_header(key: str, data: bytes, prevs: Mapping[int, str]) -> Iterator[Finding]:
-    """A header that contradicts its key or its lines."""
+def _against_header(key: str, data: bytes, prev: str) -> Iterator[Finding]:
+    """A header that contradicts its key, its lines, or the entry before."""
     header, *lines = split_lines(data)
-    first = int(key.removeprefix(PREFIX))
-    said = {"count": len(lines), "first": first, "prev": prevs.get(first - 1, NO_PREVIOUS), "v": 1}
+    said = {"count": len(lines), "first": int(key.removeprefix(PREFIX)), "prev": prev, "v": 1}
     if header.data != canonical(said):
         detail = "contradicts the object's key, its lines, or the entry before"
         yield Finding(key, "segment-header", detail, header.offset, header.length)

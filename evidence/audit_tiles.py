@@ -1,4 +1,4 @@
-"""Step 5 of the audit: every tile and entry bundle is what the entries give (c2sp.org/tlog-tiles).
+"""In step 3 of the audit: every tile and entry bundle is what the entries give (c2sp.org/tlog-tiles).
 
 As entries pass, 256 leaf hashes make a tile of level 0 and 256 entries a bundle; the roots over tiles
 are the hashes of the level above. What the store holds under that number, whole or as the prefix that
@@ -10,7 +10,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -68,11 +67,12 @@ class TileAudit:
     def follow(self, stretch: Stretch) -> None:
         """Go on to the next entries. Raises what the source raises."""
         self._size = stretch.end
-        while self._listed and stretch.leaves:
-            room = WIDTH - len(self._level(0).items)
-            self._add(_BUNDLES, stretch.lines[:room])
-            self._add(0, stretch.leaves[:room])
-            stretch = replace(stretch, lines=stretch.lines[room:], leaves=stretch.leaves[room:])
+        at, end = 0, len(stretch.leaves) if self._listed else 0
+        while at < end:
+            until = at + WIDTH - len(self._level(0).items)
+            self._add(_BUNDLES, stretch.lines[at:until])
+            self._add(0, stretch.leaves[at:until])
+            at = until
 
     def close(self, newest: int) -> None:
         """After the last entry; `newest` is the size of the newest checkpoint, for which tiles were put."""

@@ -119,6 +119,7 @@ _BODIES: Final[Mapping[str, Any]] = {
     },
 }
 ENTRY_TYPES: Final = frozenset(_BODIES)
+_read: Final = json.JSONDecoder().raw_decode
 _ONE: Final = Scalar(int, "1", (1).__eq__, "1")
 _SURE: Final = {
     kind.encode(): re.compile(expression.encode())
@@ -162,7 +163,7 @@ class Entry:
             raise EntryError(f"{len(data)} bytes exceed {MAX_ENTRY}", rule="entry-size")
         kind = _SURE.get(data[data.rfind(b'"type":"') + 8 : -8])  # …"type":"capture.started","v":1}
         if kind is not None and kind.fullmatch(data):
-            document = json.loads(data.decode())
+            document, _ = _read(data.decode())
         else:
             document = parse(data)
             _refuse_shape(document)

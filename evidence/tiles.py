@@ -72,14 +72,16 @@ def parse_path(path: str) -> Place | None:
 
 
 def places(size: int, since: int = 0) -> Iterator[Place]:
-    """The tiles, and behind those of level 0 the bundles, that a tree of `size` has and one of `since` has not."""
+    """The tiles that a tree of `size` has and one of `since` has not, lower levels first; bundles behind their tile."""
     for level in range(64):
         old, new = since >> HEIGHT * level, size >> HEIGHT * level
         if old == new:  # nor has any level above
             return
-        for kind in (0, None) if level == 0 else (level,):
-            for number in range(old // WIDTH, -(-new // WIDTH)):
-                yield Place(kind, number, min(WIDTH, new - number * WIDTH))
+        for number in range(old // WIDTH, -(-new // WIDTH)):
+            tile = Place(level, number, min(WIDTH, new - number * WIDTH))
+            yield tile
+            if level == 0:
+                yield tile._replace(level=None)
 
 
 def decode_tile(data: bytes, width: int = WIDTH) -> list[bytes]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, Final
 from benchmarks import ratios
 from benchmarks.ledger.section import LIMITS, beyond
 from benchmarks.recording import report
+from benchmarks.recording.measured import measure
 from storage.embedded import EmbeddedStore
 from storage.home import Home
 
@@ -47,10 +48,12 @@ def main() -> int:
         dir="/var/tmp", prefix="akashi-bench-", ignore_cleanup_errors=True
     ) as name:
         home = Path(options.keep or name)
+        store = EmbeddedStore(Home(home).make())
+        store.start()
         try:
             rows = [measured(home, 10**power, each) for power in range(options.min, options.max + 1)]
         finally:
-            EmbeddedStore(Home(home)).stop()
+            store.stop()
     result = {"machine": ratios.machine(), "rows": rows, "limits": dict(LIMITS)}
     if not options.quick:
         report.write_ledger(result)
@@ -76,7 +79,7 @@ def measured(home: Path, size: int, each: int) -> dict[str, Any]:
         "check p95 ms": 1000 * p95(proofs["checked"]),
         "audit per s": audited["entries"] / audited["seconds"],
         "findings": audited["findings"],
-        "memory MB": max(one["rss"] for one in (appended, proofs, audited, single)) / 1e6,
+        "memory MB": max(one["memory"] for one in (appended, proofs, audited, single)) / 1e6,
     }
     print(
         " · ".join(f"{name} {value:,.0f}" for name, value in row.items() if name != "findings"),
@@ -86,10 +89,15 @@ def measured(home: Path, size: int, each: int) -> dict[str, Any]:
 
 
 def phase(what: str, home: Path, number: int) -> dict[str, Any]:
-    """What one phase printed. Raises CalledProcessError."""
+    """What one phase printed, and `memory`: the most that its processes had together. Exits if it failed."""
     command = [sys.executable, "-m", "benchmarks.ledger.phases", what, str(home), str(number)]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory() as name:
+        run = measure(command, folder=Path(name), environment=environment, seconds=SECONDS)
+        said = (Path(name) / "output").read_text("utf-8").splitlines()
+    if run["code"] != 0:
+        sys.exit("\n".join([f"{what} {number} failed:", *said[-20:]]))
+    return {**json.loads(said[-1]), "memory": run["memory"]}
 
 
 def p95(values: list[float]) -> float:

@@ -7,7 +7,7 @@ alone    NUMBER entries, one at a time with a pause: how long one takes to be ac
 prove    NUMBER proofs of entries anywhere in the log, each with nothing cached: time, size, and time to check
 audit    every entry, tile and checkpoint, re-read from the store: at least NUMBER entries
 
-`rss` is this process's peak, in bytes. Entries are captures that start and are completed, half and half, with the
+Entries are captures that start and are completed, half and half, with the
 bodies that real ones have; the objects they name do not exist, and are not looked for.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from console.spread import all_means
 from evidence.audit import audit
 from evidence.checkpoint import checkpoint_key
 from evidence.tlog_proof import TlogProof
@@ -31,6 +31,7 @@ from storage.connect import open_store
 from storage.home import Home
 from storage.keyring import Keyring
 from storage.ledger import Ledger
+from storage.ledger_source import LedgerSource
 from storage.s3 import S3Store
 from storage.sequencer import Draft
 from storage.settings import Settings
@@ -55,9 +56,7 @@ def main() -> None:
         "prove": prove,
         "audit": audited,
     }
-    figures = phases[what](Settings(home=Home(Path(home)).make()), int(number))
-    figures["rss"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(figures))
+    print(json.dumps(phases[what](Settings(home=Home(Path(home)).make()), int(number))))
 
 
 def append(settings: Settings, number: int) -> dict[str, Any]:
@@ -106,7 +105,8 @@ def audited(settings: Settings, number: int) -> dict[str, Any]:
     store, _, keyring = _opened(settings)
     expected = keyring.expectations()
     started = time.perf_counter()
-    report = audit(store, expected, since=AFTER_ALL)
+    with all_means() as means:  # as `akashi audit` does it
+        report = audit(LedgerSource(store), expected, since=AFTER_ALL, means=means)
     seconds = time.perf_counter() - started
     entries, wrong = report.counts["entries"], [finding.as_line() for finding in report.findings[:10]]
     if entries < number:

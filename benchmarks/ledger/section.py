@@ -18,13 +18,12 @@ LIMITS: Final[Mapping[str, tuple[str, float]]] = {
     "audit per s": ("at least", 40_000),
     "memory MB": ("at most", 500),
 }
-SUSTAINED: Final = 10_000
-"""Entries from which the two rates count: a thousand are over before a process is warm."""
-_RATES: Final = frozenset({"appends per s", "audit per s"})
+SUSTAINED: Final = {"appends per s": 10_000, "audit per s": 1_000_000}
+"""Entries from which a rate is held to its limit: below, it is the processes' start that is measured."""
 _TITLES: Final = {
     "appends per s": "appended, entries a second",
     "audit per s": "audited, entries a second",
-    "memory MB": "memory of our largest process, MB",
+    "memory MB": "memory of our processes, MB",
     "append p95 ms": "one append acknowledged, p95 ms",
     "proof p95 ms": "a proof from cold tiles, p95 ms",
     "check p95 ms": "the proof checked, p95 ms",
@@ -35,7 +34,8 @@ _HEAD: Final = """## The ledger, from a thousand entries to ten million
 at a time. *Appended*: sequenced, published as segments, tiles and checkpoint, all synced; the whole growth from the
 size before. *One append*: alone, with pauses, until its segment is in the store and signed for. *Proof*: of entries
 anywhere, nothing cached, the largest; then checked as a stranger would. *Audited*: every entry and checkpoint re-read
-from the store, chain, tree and tiles made again. *Memory*: the largest of our processes; the store has its own.
+from the store, chain, tree and tiles made again. *Memory*: the most that our processes had together (PSS, looked at
+twice a second); the store, which has its own, is not counted.
 
 ![The ledger's figures over the number of entries](benchmarks-ledger.svg)
 """
@@ -52,7 +52,7 @@ def beyond(rows: Sequence[Mapping[str, Any]], slack: float = 1.0) -> list[str]:
     wrong = [f"{row['entries']} entries: the audit found {line}" for row in rows for line in row["findings"]]
     for row in rows:
         for name, (kind, limit) in LIMITS.items():
-            if name in _RATES and row["entries"] < SUSTAINED:
+            if row["entries"] < SUSTAINED.get(name, 0):
                 continue
             if row[name] * slack < limit if kind == "at least" else row[name] > limit * slack:
                 wrong.append(f"{row['entries']} entries: {name} {row[name]:.1f}, {kind} {limit:g}")

@@ -14,7 +14,7 @@ from benchmarks.ledger.section import LIMITS, beyond, document, draw
 from evidence.entry import Entry
 
 
-def row(entries: int = 100_000, **changes: Any) -> dict[str, Any]:
+def row(entries: int = 1_000_000, **changes: Any) -> dict[str, Any]:
     return {name: limit for name, (_, limit) in LIMITS.items()} | {
         "entries": entries,
         "findings": [],

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from console.main import akashi
 from evidence.checkpoint import checkpoint_key, parse_checkpoint
+from evidence.digests import digest_bytes
 from evidence.entry import Entry, chain
 from evidence.errors import AkashiError, LedgerUnavailableError, UsageError
 from evidence.identifiers import new_ulid
@@ -134,7 +135,7 @@ def test_the_same_proof_again_is_fine_and_another_writes_nothing_over(run: Run, 
 def test_what_cannot_be_proved_is_told(run: Run, tmp_path: Path) -> None:
     to = ("--to", tmp_path / "nothing")
     for what, said in (
-        ("6", "the log has 6 entries, none is 6"),
+        ("6", "6 entries are signed, none is 6"),
         (OPEN, f"nothing that ended as {OPEN}"),
         (new_ulid(), "nothing that ended as"),
         ("01ZZZ", "no capture begin"),
@@ -160,6 +161,16 @@ def test_tiles_that_were_changed_prove_nothing(archive: Archive, run: Run, tmp_p
     remove(archive, key)
     run("prove", "3", "--to", tmp_path / "made-again")
     assert archive.store.read(key) == true
+
+
+def test_an_audit_knows_what_the_tiles_are_and_what_none_is(archive: Archive, run: Run) -> None:
+    run("checkpoint", "--remake")
+    stray = "ledger/tile/0/0"
+    archive.store.put_once(stray, b"x", digest_bytes(b"x"), content_type="text/plain")
+    told = CliRunner().invoke(akashi, ["audit", "--json"], standalone_mode=False).stdout.splitlines()
+    remove(archive, stray)
+    found = {(finding["object"], finding["rule"]) for finding in map(json.loads, told[:-1])}
+    assert {place for place in found if place[0].startswith("ledger/tile/")} == {(stray, "object-extra")}
 
 
 def test_the_log_is_told_an_entry_a_line(archive: Archive, run: Run) -> None:

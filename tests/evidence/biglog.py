@@ -1,4 +1,4 @@
-"""Big synthetic logs without any capturing: real entry types, segments and checkpoints, the same bytes for a seed.
+"""Big synthetic logs without any capturing: real entry types, segments, tiles and checkpoints, the same bytes for a seed.
 
     make_log(FolderSink(path), 1_000_000)      →  a folder that `FolderCopy` reads; gives what an auditor remembers
     make_log(MemoryArchive(), 10_000, seed=7)  →  in memory
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,8 @@ from evidence.entry import NO_PREVIOUS
 from evidence.identifiers import _ALPHABET
 from evidence.note import sign_note
 from evidence.segment import MAX_ENTRIES, segment_key
-from evidence.tree import Frontier, leaf_hash
+from evidence.tiles import PREFIX, WIDTH, bundle_path, encode_bundle, tile_path
+from evidence.tree import Frontier, leaf_hash, root_of
 from tests.evidence import samples
 
 BEGIN: Final = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -83,9 +84,16 @@ def drafts(entries: int, seed: int = 0) -> Iterator[tuple[str, str, dict[str, An
 
 
 def make_log(
-    sink: Sink, entries: int, seed: int = 0, *, per_segment: int = MAX_ENTRIES, per_checkpoint: int = 4096
+    sink: Sink,
+    entries: int,
+    seed: int = 0,
+    *,
+    per_segment: int = MAX_ENTRIES,
+    per_checkpoint: int = 4096,
+    tiles: bool = True,
 ) -> Expectations:
-    """Write a log of so many entries, a checkpoint after every `per_checkpoint` and at its end."""
+    """Write a log of so many entries, tiles and a checkpoint after every `per_checkpoint` and at its end."""
+    levels = _Tiles(sink)
     frontier, prev, lines = Frontier(), NO_PREVIOUS, list[bytes]()
     for index, (kind, subject, body) in enumerate(drafts(entries, seed)):
         entry = {"body": body, "index": index, "prev": prev, "subject": subject, "type": kind, "v": 1}
@@ -101,11 +109,49 @@ def make_log(
             header = _write({"count": len(lines), "first": first, "prev": before, "v": 1}).encode()
             sink.put(segment_key(first), b"".join(one + b"\n" for one in (header, *lines)))
             lines = []
+        if tiles:
+            levels.add(0, leaf, line)
         if signs:
+            if tiles:
+                levels.put_partial()
             note = sign_note(Checkpoint(samples.ORIGIN, index + 1, frontier.root()).body(), [samples.LOG_KEY])
             sink.put(checkpoint_key(index + 1), note)
     sink.put(POINTER, note)
     return Expectations((samples.LOG_KEY.verifier,), entries, frontier.root())
+
+
+class _Tiles:
+    """Writes tiles and bundles as entries come: whole ones when they are full, parts when asked."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._hashes = defaultdict[int, list[bytes]](list)
+        self._numbers = defaultdict[int, int](int)
+        self._lines: list[bytes] = []
+        self._newest: dict[int, tuple[int, int]] = {}
+
+    def add(self, level: int, leaf: bytes, line: bytes = b"") -> None:
+        self._hashes[level].append(leaf)
+        if level == 0:
+            self._lines.append(line)
+        if len(self._hashes[level]) == WIDTH:
+            self._put(level)
+            self.add(level + 1, root_of(self._hashes.pop(level)))
+            self._numbers[level] += 1
+            self._lines = [] if level == 0 else self._lines
+
+    def put_partial(self) -> None:
+        for level in list(self._hashes):
+            self._put(level)
+
+    def _put(self, level: int) -> None:
+        number, hashes = self._numbers[level], self._hashes[level]
+        if self._newest.get(level) == (number, len(hashes)):
+            return  # an earlier checkpoint needed the same part
+        self._newest[level] = number, len(hashes)
+        self._sink.put(PREFIX + tile_path(level, number, len(hashes)), b"".join(hashes))
+        if level == 0:
+            self._sink.put(PREFIX + bundle_path(number, len(hashes)), encode_bundle(self._lines))
 
 
 def _digests(chance: random.Random, size: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from evidence import audit_objects
 from evidence.audit import AuditReport, Expectations, audit
 from evidence.audit_ledger import REMEMBERED, audit_ledger
 from evidence.canonical import canonical
@@ -355,6 +356,19 @@ def test_a_copy_has_other_versions_throughout_and_that_is_a_note(archive: Memory
     report = audited(copy, log)
     assert report.findings == []
     assert any("this is a copy" in note for note in report.notes)
+
+
+def test_of_versions_that_differ_only_so_many_are_held_until_one_agrees(
+    archive: MemoryArchive, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_objects, "_HELD", 1)
+    for key in (warc_key(FIRST), manifest_key(FIRST)):
+        data = archive.data(key)
+        del archive.objects[key]
+        archive.put(key, data)
+    report = audited(archive, log)
+    assert rules(report) == [(warc_key(FIRST), "object-version")]
+    assert "1 more objects have another version than their entry names" in report.notes
 
 
 def test_since_reads_only_later_objects_again(archive: MemoryArchive, log: Log) -> None:

@@ -21,6 +21,7 @@ from evidence.errors import (
 )
 from evidence.identifiers import new_ulid
 from evidence.note import sign_note
+from evidence.proof import check_inclusion
 from evidence.segment import encode_segment, parse_segment, segment_key
 from evidence.tiles import decode_bundle, decode_tile, parse_path, places
 from evidence.tree import leaf_hash, root_of
@@ -29,6 +30,7 @@ from storage.keyring import Keyring
 from storage.ledger import Ledger
 from storage.objects import Abilities
 from storage.s3 import S3Store
+from storage.sequencer import Draft
 from tests.storage.faults import Fault, FaultyStore
 from tests.storage.samples import REQUEST
 
@@ -170,6 +172,27 @@ def test_after_any_failed_write_the_log_goes_on(
     newest = list(store.list("ledger/checkpoints/"))[-1]
     assert newest.key == checkpoint_key(5)
     assert store.read("ledger/checkpoint") == store.read(newest.key)
+
+
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize("write", ["ledger/tile/0/000", "ledger/tile/entries/000", "ledger/tile/1/000.p/1"])
+def test_after_a_full_tile_failed_the_next_publisher_writes_it(
+    open_ledger: Opener, store: S3Store, home: Home, write: str, fault: Fault
+) -> None:
+    faulty = FaultyStore(store)
+    ledger = open_ledger(over=faulty)
+    ledger._sequencer.sequence([Draft("capture.started", new_ulid(), REQUEST) for _ in range(260)])
+    faulty.arm(write, fault)
+    assert append(ledger) == 263
+    assert faulty.struck == 1
+    assert store.head(checkpoint_key(264)) is None
+    ledger.close()
+    ledger = open_ledger(over=faulty)
+    assert store.head(checkpoint_key(264)) is not None
+    assert len(read_log(store, home)) == 264
+    entry = ledger.entry_bytes(7)
+    root = parse_checkpoint(store.read(checkpoint_key(264)), [Keyring.open_or_create(home).log.verifier]).root
+    check_inclusion(leaf_hash(entry), 7, 264, ledger.tiles.inclusion(7, 264), root)
 
 
 def test_a_segment_found_with_fewer_entries_is_taken_over_and_the_rest_follows(

@@ -166,10 +166,21 @@ def test_all_tiles_can_be_made_again() -> None:
     assert store.objects == dict(expected(70_000))
 
 
-def test_a_log_that_had_no_tiles_gets_all_of_them_with_its_next_checkpoint() -> None:
+def test_what_the_next_tile_is_built_on_is_made_again_if_it_was_lost() -> None:
     store = MemoryStore()
-    publish(store, 70_001, since=70_000)
-    assert store.objects == dict(expected(70_001))
+    publish(store, 600)
+    del store.objects["ledger/tile/1/000.p/2"]
+    publish(store, 800, since=600)
+    assert store.objects == dict(expected(600)) | dict(expected(800))
+
+
+def test_a_tile_is_made_again_from_entries_and_not_from_tiles_that_somebody_may_have_changed() -> None:
+    store = MemoryStore()
+    publish(store, 600)
+    del store.objects["ledger/tile/1/000.p/2"]
+    store.objects["ledger/tile/0/001"] = b"f" * 8192
+    tiles_over(store).node(8, 1, 600)
+    assert store.objects["ledger/tile/1/000.p/2"] == dict(expected(600))["ledger/tile/1/000.p/2"]
 
 
 @pytest.mark.parametrize(
