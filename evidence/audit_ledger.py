@@ -10,6 +10,7 @@ from typing import Final
 from evidence.anchors import PREFIX as ANCHORS
 from evidence.audit_attempts import Attempts
 from evidence.audit_chain import Slot
+from evidence.audit_clock import EntryClock
 from evidence.audit_prints import Prints, new_key
 from evidence.audit_reading import ENDS, STARTS, Told
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource, fetch
@@ -34,6 +35,7 @@ class Ledger:
         self._segments = segments
         self.print_key = print_key
         self.attempts = Attempts()
+        self.clock = EntryClock()
         self.others: list[tuple[Slot, Entry]] = []
         """Keys, stores, anchors, custody: everything but starts and ends of captures and crawls, in order."""
         self.checkpoints: dict[str, bytes] = {}
@@ -59,6 +61,7 @@ class Ledger:
         self.damaged += stretch.damaged
         for told in stretch.told:
             self.attempts.follow(told)
+            self.clock.follow(told, stretch)
             if told.type in ENDS:
                 self.named.add(told.rest)
             elif told.type in STARTS:
@@ -145,6 +148,7 @@ def audit_ledger(
         means.progress(size, max(size, of))
     _check_roots(segments.roots, known, size, ledger, report)
     ledger.checkpoints = {key: notes[key] for key, _, _ in known if key in notes}
+    report.findings += ledger.clock.findings
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
     tiles.close(newest)
     for head in source.list("ledger/"):

@@ -1,0 +1,90 @@
+"""Attacks on retention, and the erasure that is none: rows 25 and 29 of docs/threat-model.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.evidence.archives import (
+    Log,
+    MemoryArchive,
+    act,
+    audited,
+    build,
+    capture_id,
+    manifest_key,
+    rules,
+    side_record,
+    warc_key,
+)
+
+CAPTURE = capture_id(10)
+PLACES = (warc_key(CAPTURE), manifest_key(CAPTURE))
+UNTIL = datetime(2027, 3, 31, tzinfo=UTC)
+
+
+@dataclass
+class Lock:
+    retain_until: datetime | None = UNTIL
+    legal_hold: bool = True
+
+
+@dataclass
+class Locked(MemoryArchive):
+    """An archive that tells locks, as a store with Object Lock does."""
+
+    locks: dict[str, Lock] = field(default_factory=lambda: {key: Lock() for key in PLACES})
+
+    def head(self, key: str, version: str = "") -> Lock | None:
+        return self.locks.get(key, Lock(None, legal_hold=False)) if version in self.versions(key) else None
+
+
+@pytest.fixture
+def held() -> tuple[Locked, Log]:
+    """A capture that is held and retained until a day."""
+    built, log = build()
+    archive = Locked(built.objects, built.puts)
+    act(log, archive, "custody.held", CAPTURE)
+    act(log, archive, "custody.retained", CAPTURE, until="2027-03-31T00:00:00.000Z")
+    log.publish(archive)
+    assert audited(archive, log).findings == []
+    return archive, log
+
+
+def test_25_an_admin_shortens_a_retention(held: tuple[Locked, Log]) -> None:
+    archive, log = held
+    archive.locks[PLACES[1]].retain_until = UNTIL - timedelta(days=1)
+    assert rules(audited(archive, log)) == [(PLACES[1], "custody-retention-shortened")]
+
+
+def test_25_an_admin_lifts_a_hold(held: tuple[Locked, Log]) -> None:
+    archive, log = held
+    archive.locks[PLACES[0]].legal_hold = False
+    assert rules(audited(archive, log)) == [(PLACES[0], "custody-hold-lifted")]
+
+
+def erased(*acts: str) -> tuple[MemoryArchive, Log]:
+    archive, log = build()
+    for kind in acts:
+        if kind == "custody.erased":
+            act(log, archive, kind, CAPTURE, side_record(kind, CAPTURE, "Ben"), request=len(log.entries) - 1)
+        else:
+            act(log, archive, kind, CAPTURE)
+    for key in PLACES:
+        del archive.objects[key]
+    if acts:
+        log.publish(archive)
+    return archive, log
+
+
+def test_29_a_lawful_erasure_leaves_every_proof_whole() -> None:
+    report = audited(*erased("custody.erasure-requested", "custody.erased"))
+    assert report.findings == []
+    assert any("was erased by entry" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("acts", [[], ["custody.erasure-requested"]], ids=["nobody-asked", "one-person"])
+def test_29_an_erasure_that_two_persons_did_not_want_is_a_loss(acts: list[str]) -> None:
+    assert {rule for _, rule in rules(audited(*erased(*acts)))} == {"object-missing"}
