@@ -36,7 +36,7 @@ def command(*, remake: bool, as_json: bool) -> int:
                 "root": checkpoint.root.hex(),
                 "time": Entry.decode(archive.ledger.entry_bytes(checkpoint.size - 1)).time,
                 "key": checkpoint_key(checkpoint.size),
-                "vkey": archive.keyring.log.vkey,
+                "vkey": archive.keyring.verifiers[0].vkey,
             }
         )
         return 0

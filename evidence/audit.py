@@ -49,6 +49,7 @@ from evidence.audit_objects import ObjectAudit
 from evidence.audit_prints import new_key
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource
 from evidence.entry import ANCHOR
+from evidence.keys import anchored
 
 __all__ = ["AuditReport", "Expectations", "Finding", "Means", "ObjectSource", "audit"]
 
@@ -69,9 +70,9 @@ def audit(
     report, expected, key = AuditReport(), expected or Expectations(), new_key()
     objects = ObjectAudit(source, report, key)  # step 0
     ledger = audit_ledger(source, expected, report, means, key)  # steps 1 to 4
-    audit_keys(ledger, report)
-    objects.run(ledger, since)  # steps 5 to 8, and 11
     anchors = [entry for _, entry in ledger.others if entry.type == ANCHOR]
-    audit_anchors(source, anchors, expected, report, now=now)  # step 9
+    ledger.keys.outside = anchored(audit_anchors(source, anchors, expected, report, now=now))  # step 9
+    audit_keys(ledger, report)  # of step 4, with the times that others vouch for
+    objects.run(ledger, since)  # steps 5 to 8, and 11
     audit_cosignatures(source, expected.witnesses, report)  # step 10
     return report

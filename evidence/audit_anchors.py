@@ -50,8 +50,11 @@ def audit_anchors(
     report: AuditReport,
     *,
     now: datetime | None = None,
-) -> None:
-    """Audit every anchor entry and everything under `ledger/anchors/`. Raises what the source raises."""
+) -> list[tuple[int, str]]:
+    """Audit every anchor entry and everything under `ledger/anchors/`. Raises what the source raises.
+
+    Gives (size, UTC text): so many entries existed then, by a token that reaches a root which the caller brought.
+    """
     audit = _AnchorAudit(source, expected, report, now or datetime.now(UTC))
     report.counts["anchors"] += len(entries)
     sound = [(entry, token) for entry in entries if (token := audit.token(entry)) is not None]
@@ -68,6 +71,7 @@ def audit_anchors(
             report.notes.append(f"{head.key} is named by no entry: the run that stored it was cut short")
         else:
             report.findings.append(Finding(head.key, "object-extra", "the ledger has no such object"))
+    return [(entry.body["size"], utc(token.time)) for entry, token in sound if expected.tsa_roots]
 
 
 class _AnchorAudit:

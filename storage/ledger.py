@@ -35,6 +35,7 @@ from evidence.errors import (
     NoteError,
     ObjectConflictError,
     StoreUnavailableError,
+    UnreachableError,
 )
 from evidence.keys import KeyHistory
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
@@ -247,7 +248,7 @@ class Ledger:
             yield Draft("custody.store", str(custody["bucket"]), custody)
 
     def _sign_if_possible(self, size: int | None) -> None:
-        """See `_sign`; a store that fails now does not undo what it has stored: the next publisher signs."""
+        """See `_sign`; a store or signer that fails now does not undo what is stored: the next publisher signs."""
         try:
             self._sign(size)
         except (ObjectConflictError, NoteError) as error:
@@ -255,7 +256,7 @@ class Ledger:
                 f"another checkpoint of {self._sequencer.published} entries is in the store: our key signed twice",
                 next="stop every writer of this log; run `akashi audit`",
             ) from error
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, UnreachableError) as error:
             log.warning("the checkpoint waits for the next entry: %s", error.detail)
 
     def _sign(self, wanted: int | None) -> None:

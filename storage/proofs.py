@@ -15,7 +15,7 @@ def newest_checkpoint(archive: Archive) -> tuple[Checkpoint, bytes]:
 
     Raises LedgerUnavailableError if there is none, or not the one that is remembered.
     """
-    remembered, vkeys = archive.keyring.remembered(), [archive.keyring.log.verifier]
+    remembered, vkeys = archive.keyring.remembered(), archive.keyring.verifiers
     if remembered is None:
         raise LedgerUnavailableError("nothing is signed yet", next="run `akashi doctor`")
     # The pointer carries the cosignatures; it is never trusted, but what it holds can be compared.
@@ -37,7 +37,7 @@ def prove(archive: Archive, index: int, checkpoint: Checkpoint, note: bytes) -> 
     try:
         proof = TlogProof(index, tuple(archive.ledger.tiles.inclusion(index, checkpoint.size)), note)
         data = proof.encode()
-        TlogProof.decode(data).check(entry, [archive.keyring.log.verifier])
+        TlogProof.decode(data).check(entry, archive.keyring.verifiers)
     except CheckFailedError as error:
         raise LedgerUnavailableError(
             f"the tiles in the store do not prove entry {index}: {error.detail}", next="run `akashi audit`"

@@ -100,7 +100,7 @@ class RemoteSigner:
                 headers=self._headers,
             )
         except UnreachableError as error:
-            raise LedgerUnavailableError(
+            raise UnreachableError(
                 f"the log's signer cannot be reached: {error.detail}", next="start akashi ledger sign there"
             ) from error
 

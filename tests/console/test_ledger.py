@@ -170,7 +170,7 @@ def test_an_audit_knows_what_the_tiles_are_and_what_none_is(archive: Archive, ru
     told = CliRunner().invoke(akashi, ["audit", "--json"], standalone_mode=False).stdout.splitlines()
     remove(archive, stray)
     found = {(finding["object"], finding["rule"]) for finding in map(json.loads, told[:-1])}
-    assert {place for place in found if place[0].startswith("ledger/tile/")} == {(stray, "object-extra")}
+    assert {place for place in found if place[0].startswith("ledger/tile/")} == {(stray, "tile-extra")}
 
 
 def test_the_log_is_told_an_entry_a_line(archive: Archive, run: Run) -> None:

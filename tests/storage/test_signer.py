@@ -11,7 +11,7 @@ import pytest
 
 from console import doctor
 from evidence.checkpoint import Checkpoint, checkpoint_key, parse_checkpoint
-from evidence.errors import LedgerUnavailableError, UsageError
+from evidence.errors import LedgerUnavailableError, UnreachableError, UsageError
 from evidence.note import VerifierKey
 from evidence.proof import consistency_path
 from evidence.tree import leaf_hash, root_of
@@ -82,6 +82,20 @@ def test_a_home_without_the_logs_key_appends_and_its_signer_signs(
     assert not (home.keys / "log.key").exists()
 
 
+def test_while_the_signer_is_away_entries_stand_and_its_return_covers_them(
+    tmp_path, home, store, signer, keyless
+) -> None:
+    ledger = Ledger(home, store, keyless, signer=RemoteSigner(keyless, signer.url))
+    ledger.open()
+    signer.kill()
+    append(ledger)
+    assert (ledger.size, ledger_size(keyless)) == (4, 3)
+    with SignerProcess(tmp_path / "signer"):
+        append(ledger)
+    assert (ledger.size, ledger_size(keyless)) == (5, 5)
+    ledger.close()
+
+
 def ledger_size(keyring: Keyring) -> int:
     remembered = keyring.remembered()
     assert remembered is not None
@@ -109,7 +123,7 @@ def test_the_signers_memory_outlives_a_kill_and_one_home_has_one_signer(tmp_path
     with pytest.raises(AssertionError, match="runs on"):
         SignerProcess(tmp_path / "signer")
     signer.kill()
-    with pytest.raises(LedgerUnavailableError, match="cannot be reached"):
+    with pytest.raises(UnreachableError, match="cannot be reached"):
         RemoteSigner(keyless, signer.url).sign(*asked(keyless, tree(6)))
     with SignerProcess(tmp_path / "signer") as again:  # over the socket that the dead one left
         assert again.url == signer.url
