@@ -14,8 +14,8 @@ from scrapy.utils.misc import load_object
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("evidence", "storage", "pipelines", "crawler", "console")
-CEILING = 17_700
-"""A ratchet: between two parts it only goes down (docs/adr/0014-size.md says why part 2 raised it)."""
+CEILING = 24_900
+"""A ratchet: between two parts it only goes down (docs/adr/0014-size.md says why parts 2 and 3 raised it)."""
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
