@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +47,9 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     if policy := load_policy(archive.settings):
         expected = replace(expected, witnesses=tuple(known.key for known in policy.witnesses.values()))
     source: ObjectSource = FolderCopy(copy) if copy else archive.store
-    if isinstance(source, S3Store):
-        source = LedgerSource(source)
-    with all_means() as means:
+    with all_means() as means, ExitStack() as stack:
+        if isinstance(source, S3Store):
+            source = stack.enter_context(closing(LedgerSource(source)))
         report = audit(source, expected, since=since, means=means)
     for finding in report.findings:
         if as_json:

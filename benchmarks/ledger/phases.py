@@ -19,6 +19,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -105,8 +106,8 @@ def audited(settings: Settings, number: int) -> dict[str, Any]:
     store, _, keyring = _opened(settings)
     expected = keyring.expectations()
     started = time.perf_counter()
-    with all_means() as means:  # as `akashi audit` does it
-        report = audit(LedgerSource(store), expected, since=AFTER_ALL, means=means)
+    with all_means() as means, closing(LedgerSource(store)) as source:  # as `akashi audit` does it
+        report = audit(source, expected, since=AFTER_ALL, means=means)
     seconds = time.perf_counter() - started
     entries, wrong = report.counts["entries"], [finding.as_line() for finding in report.findings[:10]]
     if entries < number:

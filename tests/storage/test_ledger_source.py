@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,6 +17,8 @@ from storage.s3_client import S3Endpoint
 from tests.evidence.biglog import drafts, make_log
 from tests.storage.samples import new_store
 
+Quick = Callable[[S3Store], LedgerSource]
+
 
 class _Sink:
     def __init__(self, store: S3Store) -> None:
@@ -26,15 +28,31 @@ class _Sink:
         self._store.client.put_object(Bucket=self._store.bucket, Key=key, Body=data)
 
 
+@pytest.fixture
+def quick() -> Iterator[Quick]:
+    """Makes sources, and closes them."""
+    made: list[LedgerSource] = []
+
+    def make(store: S3Store) -> LedgerSource:
+        made.append(LedgerSource(store))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()
+
+
 @pytest.fixture(scope="module")
 def made(endpoint: S3Endpoint) -> tuple[S3Store, Expectations]:
     store = new_store(endpoint)
     return store, make_log(_Sink(store), 400, per_segment=40, per_checkpoint=100)
 
 
-def test_the_audit_of_a_store_finds_no_fault_in_a_sound_ledger(made: tuple[S3Store, Expectations]) -> None:
+def test_the_audit_of_a_store_finds_no_fault_in_a_sound_ledger(
+    quick: Quick, made: tuple[S3Store, Expectations]
+) -> None:
     store, expected = made
-    report = audit(LedgerSource(store), expected, since="9999")
+    report = audit(quick(store), expected, since="9999")
     assert report.findings == []
     assert report.counts["entries"] == 400
     assert report.counts["tiles"] > 4
@@ -42,10 +60,10 @@ def test_the_audit_of_a_store_finds_no_fault_in_a_sound_ledger(made: tuple[S3Sto
 
 @pytest.mark.parametrize("prefix", ["ledger/segments/", "ledger/tile/", "ledger/checkpoints/"])
 def test_versions_and_bytes_are_those_that_the_store_tells(
-    made: tuple[S3Store, Expectations], prefix: str
+    quick: Quick, made: tuple[S3Store, Expectations], prefix: str
 ) -> None:
     store, _ = made
-    source = LedgerSource(store)
+    source = quick(store)
     keys = [head.key for head in source.list(prefix)]
     for key in (*keys, *reversed(keys)):
         assert source.versions(key) == store.versions(key)
@@ -53,13 +71,13 @@ def test_versions_and_bytes_are_those_that_the_store_tells(
             assert stream.read() == store.read(key)
 
 
-def test_what_was_written_over_or_is_not_there_is_told(endpoint: S3Endpoint) -> None:
+def test_what_was_written_over_or_is_not_there_is_told(quick: Quick, endpoint: S3Endpoint) -> None:
     store = new_store(endpoint)
     sink = _Sink(store)
     for data in (b"one", b"two"):
         sink.put(segment_key(0), data)
     sink.put(segment_key(1), b"")
-    source = LedgerSource(store)
+    source = quick(store)
     assert len(source.versions(segment_key(0))) == 2
     assert len(source.versions(segment_key(1))) == 1
     assert source.versions(segment_key(2)) == []
@@ -80,18 +98,18 @@ def small_pages(monkeypatch: pytest.MonkeyPatch, made: tuple[S3Store, Expectatio
     return store
 
 
-def test_versions_go_on_over_pages(small_pages: S3Store) -> None:
-    source = LedgerSource(small_pages)
+def test_versions_go_on_over_pages(quick: Quick, small_pages: S3Store) -> None:
+    source = quick(small_pages)
     for head in source.list("ledger/segments/"):
         assert source.versions(head.key) == small_pages.versions(head.key)
         assert len(source.versions(head.key)) == 1
 
 
 def test_a_store_that_answers_with_an_error_is_asked_again_by_its_own_way(
-    made: tuple[S3Store, Expectations], monkeypatch: pytest.MonkeyPatch
+    quick: Quick, made: tuple[S3Store, Expectations], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, _ = made
-    source = LedgerSource(store)
+    source = quick(store)
     monkeypatch.setattr(store.client, "generate_presigned_url", lambda *_, **__: f"{store.endpoint.url}/none")
     assert source.open(segment_key(0)).read() == store.read(segment_key(0))
     monkeypatch.setattr(store.client, "generate_presigned_url", lambda *_, **__: "http://127.0.0.1:9/none")
@@ -99,13 +117,13 @@ def test_a_store_that_answers_with_an_error_is_asked_again_by_its_own_way(
 
 
 def test_a_real_ledger_is_sound_and_its_tiles_are_what_its_entries_give(
-    store: S3Store, open_ledger: Callable[..., Ledger], home: Home
+    quick: Quick, store: S3Store, open_ledger: Callable[..., Ledger], home: Home
 ) -> None:
     ledger = open_ledger()
     for kind, subject, body in list(drafts(12))[3:]:
         ledger.append(kind, subject, body)
     expected = Keyring.open_or_create(home).expectations()
-    report = audit(LedgerSource(store), expected, since="9999")
+    report = audit(quick(store), expected, since="9999")
     assert report.findings == []
     assert report.counts["entries"] == 12
     assert report.counts["tiles"] >= 2
