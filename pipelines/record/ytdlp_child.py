@@ -33,7 +33,7 @@ _NOT_NEEDED: Final = ("mutagen", "websockets", "secretstorage")
 _EMULATION: Final = ("curl_cffi",)
 """What it would pass for a browser with."""
 _GARBAGE: Final = 100_000
-"""Objects made before garbage is looked for: what yt-dlp imports is none, and looking costs 0.05 s."""
+"""Objects made before garbage is looked for while yt-dlp is imported: nothing is, and looking costs 0.05 s."""
 
 
 def main() -> None:
@@ -53,9 +53,12 @@ def main() -> None:
         os.environ["SSL_CERT_FILE"] = os.environ["CURL_CA_BUNDLE"] = job.ca_file
     for optional in _NOT_NEEDED if job.client_emulation else _NOT_NEEDED + _EMULATION:
         sys.modules[optional] = None  # type: ignore[assignment]  # yt-dlp goes on without
+    usual = gc.get_threshold()
     gc.set_threshold(_GARBAGE)
     from pipelines.record.ytdlp_run import Run  # noqa: PLC0415  # after the settings above, which it reads
 
+    gc.freeze()
+    gc.set_threshold(*usual)  # what a download leaves is garbage: 3 MB for each GB of a video
     Run(job, tell).run()
 
 
