@@ -16,14 +16,14 @@ from evidence.shape import require
 from evidence.tree import leaf_hash
 from tests.evidence.archives import Log, MemoryArchive, capture_id, crawl
 from tests.evidence.samples import TIME
-from tests.vectors.make import keys_in_use, log_with_custody, log_with_every_type
+from tests.vectors.make import anchor, keys_in_use, log_with_custody, log_with_every_type
 
 LOG = log_with_every_type()[0]
 EVERY = [*LOG.entries]
 (_crawled := Log()).open()
 crawl(_crawled, MemoryArchive(), 13)
 EVERY += _crawled.entries
-EVERY += log_with_custody()[0].entries
+EVERY += [canonical(anchor()), *log_with_custody()[0].entries]
 EVERY += [data for name, data in keys_in_use().items() if name.startswith("entry/")]
 hexadecimal = st.text("0123456789abcdef", min_size=64, max_size=64)
 sha512 = st.text("0123456789abcdef", min_size=128, max_size=128)

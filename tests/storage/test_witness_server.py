@@ -27,10 +27,9 @@ from tests.storage.witness_process import WitnessProcess
 OTHER = SigningKey.from_seed("other.example/log", bytes(range(7, 39)))
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WitnessProcess]:
-    folder = tmp_path_factory.mktemp("witness")
-    with WitnessProcess(folder, LOG_KEY.vkey, OTHER.vkey, name="witness.example/w1") as witness:
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[WitnessProcess]:
+    with WitnessProcess(tmp_path / "witness", LOG_KEY.vkey, OTHER.vkey, name="witness.example/w1") as witness:
         yield witness
 
 
