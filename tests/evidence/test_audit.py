@@ -72,6 +72,7 @@ def ledger_report(archive: MemoryArchive, expected: Expectations) -> AuditReport
     return report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [0, 3, 5])
 def test_every_byte_of_a_segment_is_vouched_for(archive: MemoryArchive, log: Log, first: int) -> None:
     key, expected = segment_key(first), log.expectations()

@@ -149,6 +149,7 @@ WRITES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", Fault)
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("restarted", [False, True], ids=["goes on", "is opened again"])
@@ -177,6 +178,7 @@ def test_after_any_failed_write_the_log_goes_on(
     assert store.read("ledger/checkpoint") == store.read(newest.key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", Fault)
 @pytest.mark.parametrize("write", ["ledger/tile/0/000", "ledger/tile/entries/000", "ledger/tile/1/000.p/1"])
 def test_after_a_full_tile_failed_the_next_attempt_writes_it_and_signs(
@@ -316,6 +318,7 @@ def test_machines_that_share_keys_and_a_database_are_no_rivals(
     assert len(read_log(store, copy)) == 10
 
 
+@pytest.mark.slow
 def test_a_lost_postgres_is_rebuilt_from_the_store(
     open_ledger: Opener, store: S3Store, home: Home, postgres: Postgres
 ) -> None:

@@ -365,6 +365,7 @@ def steps() -> Iterator[Any]:
             yield pytest.param(name, step, id=f"{name}-{step}", marks=marks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "step"), [*steps()])
 def test_killed_at_any_step_the_same_command_finishes(
     open_ledger: Opener, store: S3Store, home: Home, monkeypatch: pytest.MonkeyPatch, command: str, step: int

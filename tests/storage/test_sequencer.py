@@ -248,6 +248,7 @@ def test_a_postgres_that_fails_in_between_is_told_and_nothing_is_half_done(postg
     sequencer.close()
 
 
+@pytest.mark.slow
 def test_a_postgres_that_was_restarted_is_found_again_and_keeps_what_it_committed(postgres: Postgres) -> None:
     sequencer = PostgresSequencer(postgres.new_database())
     made = sequencer.sequence([OPENED, started()])
