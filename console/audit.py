@@ -63,5 +63,5 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
         emit({**found, "limits": list(LIMITS.values()), **report.counts})
     else:
         say(report.summary())
-        say("not proved: " + "; ".join(LIMITS.values()))
+        say("\n  ".join(["not proved:", *LIMITS.values()]))
     return 1 if report.findings else 0

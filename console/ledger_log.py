@@ -38,7 +38,7 @@ def command(since: str, kind: str, subject: str, *, as_json: bool) -> int:
         if as_json:
             emit(asdict(entry))
         else:
-            click.echo(f"{entry.index:>8}  {both_times(entry.time)}  {entry.type:18}  {entry.subject}")
+            click.echo(f"{entry.index:>8}  {both_times(entry.time)}  {entry.type:25}  {entry.subject}")
     return 0
 
 

@@ -51,7 +51,9 @@ def command(*, all_: bool, listing: bool, as_json: bool) -> int:
         return 0
     good = {urlsplit(attempt.authority).hostname for attempt in attempts if attempt.timestamp}
     if len(good) < OPERATORS:
-        say(f"{len(good)} of at least {OPERATORS} operators stamped it; the next run asks the others again")
+        say(
+            f"stamped by {len(good)} of the {OPERATORS} operators wanted; who failed is asked again by the next run"
+        )
     return 0 if good else UNAVAILABLE
 
 

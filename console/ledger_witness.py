@@ -76,7 +76,7 @@ def _ask(*, as_json: bool) -> int:
         if as_json:
             emit({"witness": one.name, "state": one.state, "detail": one.detail, "time": time})
         else:
-            say(f"{one.state:12} {one.name}: {both_times(time) if time else one.detail}")
+            click.echo(f"{one.state:12} {one.name}: {both_times(time) if time else one.detail}")
     size = judgement.checkpoint.size
     if as_json:
         emit({"size": size, "policy": policy.sha256, "quorum": policy.quorum, "met": judgement.met})
