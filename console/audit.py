@@ -33,7 +33,7 @@ from storage.witnesses import load_policy
 )
 @json_option
 def command(copy: Path | None, since: str, *, as_json: bool) -> int:
-    """Re-read everything and name what is wrong: the object, the byte range or field, the rule.
+    """Re-read everything and name what is wrong. The object, the byte range or field, the rule.
 
     \b
     akashi audit                      the store

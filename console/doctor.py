@@ -44,7 +44,7 @@ class Finding:
 @click.command("doctor")
 @json_option
 def command(*, as_json: bool) -> int:
-    """Check this machine and the store; exit 1 when something must be mended before a capture.
+    """Check this machine, store and ledger. Exit 1 when something must be mended before a capture.
 
     \b
     akashi doctor
@@ -212,6 +212,10 @@ def _store(settings: Settings) -> Iterator[Finding]:
     ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.verifiers[0].vkey}")
+    held = keyring.remembered()
+    if held is None or held.size < ledger.size:
+        text = f"entries from {held.size if held else 0} on are under no checkpoint yet"
+        yield Finding("note", "ledger", text, "AKASHI_LOG=WARNING akashi ledger checkpoint tells why")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")
 
 

@@ -25,7 +25,7 @@ UNAVAILABLE: Final = 5
 @click.option("--list", "listing", is_flag=True, help="Ask nobody: show the timestamps that there are.")
 @json_option
 def command(*, all_: bool, listing: bool, as_json: bool) -> int:
-    """Have the newest checkpoint stamped by every authority of `timestamp_authorities` (RFC 3161).
+    """Have the newest checkpoint timestamped (RFC 3161). Every one of `timestamp_authorities` is asked.
 
     \b
     akashi ledger timestamp            what is due, now

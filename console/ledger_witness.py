@@ -27,7 +27,7 @@ from storage.witness_server import MAX_REQUEST, Witness
 def command(
     *, state: Path | None, listen: str, logs: tuple[str, ...], name: str, key_only: bool, as_json: bool
 ) -> int:
-    """Have the newest checkpoint cosigned by the witnesses of `ledger_policy`, or be a witness.
+    """Have the newest checkpoint cosigned, or be a witness. Those of `ledger_policy` are asked.
 
     \b
     akashi ledger witness                                        ask them; 1: alarm, 3: no quorum
