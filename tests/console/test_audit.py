@@ -9,14 +9,13 @@ import pytest
 
 from console import audit
 from evidence.audit_report import LIMITS
-from storage.settings import Settings
 from tests.evidence.archives import build
 
 
 @pytest.fixture(autouse=True)
 def sound(monkeypatch: pytest.MonkeyPatch) -> None:
     store, log = build()
-    opened = SimpleNamespace(store=store, keyring=log, settings=Settings())
+    opened = SimpleNamespace(store=store, keyring=log)
     monkeypatch.setattr(audit.Archive, "open", lambda: opened)
 
 
