@@ -34,7 +34,7 @@ from storage.witnesses import load_policy
 )
 @json_option
 def command(copy: Path | None, since: str, *, as_json: bool) -> int:
-    """Re-read everything and name what is wrong: the object, the byte range or field, the rule.
+    """Re-read everything and name what is wrong. The object, the byte range or field, the rule.
 
     \b
     akashi audit                      the store
@@ -64,5 +64,5 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
         emit({**found, "limits": list(LIMITS.values()), **report.counts})
     else:
         say(report.summary())
-        say("not proved: " + "; ".join(LIMITS.values()))
+        say("\n  ".join(["not proved:", *LIMITS.values()]))
     return 1 if report.findings else 0

@@ -12,11 +12,11 @@ from storage.settings import Settings
 
 
 @click.command("backup")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--with-store", is_flag=True, help="Also the embedded store's objects.")
 @json_option
 def command(path: Path, *, with_store: bool, as_json: bool) -> int:
-    """Write keys, ledger and settings to FILE (mode 0600), read back and compared.
+    """Write keys, ledger and settings to FILE. It gets mode 0600, is read back and compared.
 
     \b
     akashi backup /mnt/safe/akashi-2026-11-23.tar

@@ -40,7 +40,7 @@ BY_OUTCOME: Final = {"complete": 0, "partial": 3, "failed": 4}
 @click.option("--allow-private", is_flag=True, help="Let this run reach addresses that are not public.")
 @json_option
 def command(urls: tuple[str, ...], source: str | None, *, as_json: bool, **options: Any) -> int:
-    """Secure URLs now: page, video and every exchange behind them, stored write-once and proved.
+    """Secure URLs now. Page, video and every exchange behind them are stored write-once and proved.
 
     \b
     akashi capture https://example.com/post/1 --case 2026-014 --note "sent by A. Sato"

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -16,7 +16,7 @@ from console.output import emit, human_size, json_option
 from evidence.anchors import is_due
 from evidence.checkpoint import POINTER
 from evidence.clock import clock_block
-from evidence.errors import AkashiError
+from evidence.errors import AkashiError, NoteError
 from pipelines.record.canary import NEXT, holds, read_canary
 from pipelines.record.chromium import find_chromium
 from storage.anchors import Anchors
@@ -44,7 +44,7 @@ class Finding:
 @click.command("doctor")
 @json_option
 def command(*, as_json: bool) -> int:
-    """Check this machine and the store; exit 1 when something must be mended before a capture.
+    """Check this machine, store and ledger. Exit 1 when something must be mended before a capture.
 
     \b
     akashi doctor
@@ -52,14 +52,7 @@ def command(*, as_json: bool) -> int:
     found = list(examine(Settings.load()))
     for finding in found:
         if as_json:
-            emit(
-                {
-                    "state": finding.state,
-                    "subject": finding.subject,
-                    "text": finding.text,
-                    "next": finding.next,
-                }
-            )
+            emit(asdict(finding))
         else:
             click.echo(f"{finding.state:5} {finding.subject:10} {finding.text}")
             if finding.next:
@@ -107,13 +100,18 @@ def _witnesses(settings: Settings) -> Iterator[Finding]:
     policy = load_policy(settings)
     if policy is None or not policy.witnesses:
         text = "no foreign witness: the keeper of the log's key could show two histories"
-        yield Finding("note", "witnesses", text, "set ledger_policy: docs/witness.md")
+        how = "set ledger_policy (docs/witness.md), then akashi ledger witness"
+        yield Finding("note", "witnesses", text, how)
         return
     archive = Archive.open(settings)
     try:
         judgement = policy.judge(archive.store.read(POINTER), archive.keyring.verifiers)
     except FileNotFoundError as error:
         yield Finding("note", "witnesses", f"{error} is not there", "akashi ledger witness")
+        return
+    except NoteError as error:
+        text = f"the newest checkpoint is none by ledger_policy: {error.detail}"
+        yield Finding("bad", "witnesses", text, "akashi ledger witness")
         return
     size, by = judgement.checkpoint.size, ", ".join(judgement.cosigned) or "nobody"
     text = f"size {size} is cosigned by {by}; the quorum {policy.quorum!r} is {'' if judgement.met else 'not '}met"
@@ -170,7 +168,9 @@ def _recorder(settings: Settings) -> Finding:
     """What the canary found of the exact recorder; it is tried anew when it is about another machine."""
     told = read_canary(settings.home)
     if settings.page_recorder == "cdp":
-        return Finding("note", "recorder", "pages are recorded over DevTools, less exactly", "page_recorder")
+        return Finding(
+            "note", "recorder", "pages are recorded over DevTools, less exactly", 'set page_recorder = "auto"'
+        )
     if told is None or not holds(told, settings):
         return Finding(
             "ok", "recorder", "NetLog, to be tried before the first page: not tried on this Chromium"
@@ -212,6 +212,10 @@ def _store(settings: Settings) -> Iterator[Finding]:
     ledger = Ledger(settings.home, store, keyring, settings.ledger_database, signer)
     ledger.open()
     yield Finding("ok", "ledger", f"{ledger.size} entries, log key {keyring.verifiers[0].vkey}")
+    held = keyring.remembered()
+    if held is None or held.size < ledger.size:
+        text = f"entries from {held.size if held else 0} on are under no checkpoint yet"
+        yield Finding("note", "ledger", text, "AKASHI_LOG=WARNING akashi ledger checkpoint tells why")
     yield Finding("ok", "collector", f"key {keyring.collector.vkey}")
 
 

@@ -18,7 +18,7 @@ from storage.custody import Custodian
 def command(
     captures: tuple[str, ...], *, authority: str, confirm: bool, reason: str, operator: str, as_json: bool
 ) -> int:
-    """Erase captures for good: one person requests it, another confirms. WARC and manifest go, entries stay.
+    """Erase captures for good, by two persons. One requests it, another confirms: WARC and manifest go, entries stay.
 
     \b
     akashi erase 01KAR5Q8Z4 --operator Aiko --authority "GDPR Art. 17, request 12" --reason "person shown"

@@ -43,7 +43,7 @@ _SHOTS: Final = {
 @operator_option
 @json_option
 def command(capture: str, target: Path, *, wacz: bool, reason: str, operator: str, as_json: bool) -> int:
-    """The files of one capture: WARC, manifest, entry, index, media, screenshots, DOM.
+    """The files of one capture. WARC, manifest, entry, index, media, screenshots, DOM.
 
     \b
     akashi get 01KAR5Q8Z4 --to evidence/ --wacz

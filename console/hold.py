@@ -16,7 +16,7 @@ from evidence.errors import UsageError
     "--until", default="", metavar="DATE", help="Instead: lock the objects until then (UTC, 2027-03-31…)."
 )
 def command(captures: tuple[str, ...], until: str, *, reason: str, operator: str, as_json: bool) -> int:
-    """Keep captures: nobody can delete them until `akashi release`, or before DATE.
+    """Keep captures from deletion. Until `akashi release`, or before DATE, nobody can delete them.
 
     \b
     akashi hold 01KAR5Q8Z4 --reason "case K-17"

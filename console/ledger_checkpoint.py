@@ -19,7 +19,7 @@ from storage.proofs import newest_checkpoint
 )
 @json_option
 def command(*, remake: bool, as_json: bool) -> int:
-    """The newest checkpoint, as it is stored; signs first what is not signed yet.
+    """The newest checkpoint, as it is stored. What is not signed yet is signed first.
 
     \b
     akashi ledger checkpoint > checkpoint
@@ -42,5 +42,5 @@ def command(*, remake: bool, as_json: bool) -> int:
         return 0
     click.echo(note.decode(), nl=False)
     if archive.ledger.size > checkpoint.size:
-        say(f"entries {checkpoint.size} to {archive.ledger.size - 1} are not under it yet")
+        say(f"entries from {checkpoint.size} on are not under it yet; AKASHI_LOG=WARNING tells why")
     return 0

@@ -29,7 +29,7 @@ _ROLES = ("log", "collector", "recovery", "witness")
 @json_option
 @click.pass_context
 def command(context: click.Context, *, as_json: bool) -> int:
-    """The keys of the log: role, vkey, fingerprint, state, since which entry. docs/keys.md says what to do when.
+    """The keys of the log, and how they change (docs/keys.md).
 
     \b
     akashi ledger keys                                       all there ever were
@@ -51,7 +51,7 @@ def command(context: click.Context, *, as_json: bool) -> int:
 @click.option("--role", required=True, type=click.Choice(["log", "collector"]), help="Whose key.")
 @json_option
 def rotate(role: str, *, as_json: bool) -> int:
-    """Make a new key that follows this home's; the old one stays good until it is retired.
+    """Make a new key that follows this home's. The old one stays good until it is retired.
 
     \b
     akashi ledger keys rotate --role log
@@ -64,7 +64,7 @@ def rotate(role: str, *, as_json: bool) -> int:
 @click.argument("vkey")
 @json_option
 def retire(vkey: str, *, as_json: bool) -> int:
-    """End the use of a key that another has followed; a log key is removed from this home.
+    """End the use of a key that another has followed. A log key is removed from this home.
 
     \b
     akashi ledger keys retire akashi.invalid/5f2c61d0+9b2f0c1e+AQ…
@@ -79,7 +79,7 @@ def retire(vkey: str, *, as_json: bool) -> int:
 )
 @json_option
 def compromised(vkey: str, since: str, *, as_json: bool) -> int:
-    """Declare a key stolen: what it signed since then counts only if a timestamp or witness shows it to be older.
+    """Declare a key stolen. What it signed since then counts only if a timestamp or witness shows it to be older.
 
     \b
     akashi ledger keys compromised akashi.invalid/5f2c61d0+9b2f0c1e+AQ… --since 2026-11-23T08:00:00Z
@@ -96,7 +96,7 @@ def compromised(vkey: str, since: str, *, as_json: bool) -> int:
 )
 @json_option
 def recovery(out: Path, *, as_json: bool) -> int:
-    """Make the offline key that can name a new log key when the log's is lost or stolen.
+    """Make the offline recovery key. It can name a new log key when the log's is lost or stolen.
 
     \b
     akashi ledger keys recovery --out /mnt/usb/recovery.key
@@ -117,7 +117,7 @@ def recovery(out: Path, *, as_json: bool) -> int:
 )
 @json_option
 def recover(path: Path, *, as_json: bool) -> int:
-    """Let a new log key follow one that is lost or stolen, by the recovery key's signature.
+    """Let a new log key follow one lost or stolen. The recovery key signs for it.
 
     \b
     akashi ledger keys recover --with /mnt/usb/recovery.key

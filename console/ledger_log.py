@@ -23,7 +23,7 @@ from storage.catalogue import utc_text
 )
 @json_option
 def command(since: str, kind: str, subject: str, *, as_json: bool) -> int:
-    """What was entered, in the log's order: index, time, type, subject.
+    """What was entered, in the log's order. Index, time, type, subject.
 
     \b
     akashi ledger log --since 2026-11-23 --type capture
@@ -38,7 +38,7 @@ def command(since: str, kind: str, subject: str, *, as_json: bool) -> int:
         if as_json:
             emit(asdict(entry))
         else:
-            click.echo(f"{entry.index:>8}  {both_times(entry.time)}  {entry.type:18}  {entry.subject}")
+            click.echo(f"{entry.index:>8}  {both_times(entry.time)}  {entry.type:25}  {entry.subject}")
     return 0
 
 

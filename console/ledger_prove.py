@@ -30,7 +30,7 @@ _ID: Final = 26
 )
 @json_option
 def command(what: str, target: Path, *, as_json: bool) -> int:
-    """An entry and the one before it, each with its proof; of a capture or crawl also its start.
+    """An entry and the one before it, each with its proof. Of a capture or crawl also its start.
 
     \b
     akashi ledger prove 01KAR5Q8Z4 --to proof/       entry, prev, started: .json and .tlog-proof each

@@ -21,7 +21,7 @@ from storage.signer_server import MAX_REQUEST, SigningDesk, own_token
 @click.option("--key-only", is_flag=True, help="Print the log's vkey, made if there is none, and end.")
 @json_option
 def command(*, listen: str, origin: str, key_only: bool, as_json: bool) -> int:
-    """Sign the checkpoints of a log whose entries are appended elsewhere, as long as they only grow.
+    """Hold the log's key in a process of its own. It signs for who appends elsewhere, and only growth.
 
     \b
     AKASHI_HOME=/var/lib/akashi-signer akashi ledger sign --key-only > log.vkey

@@ -25,7 +25,7 @@ UNAVAILABLE: Final = 5
 @click.option("--list", "listing", is_flag=True, help="Ask nobody: show the timestamps that there are.")
 @json_option
 def command(*, all_: bool, listing: bool, as_json: bool) -> int:
-    """Have the newest checkpoint stamped by every authority of `timestamp_authorities` (RFC 3161).
+    """Have the newest checkpoint timestamped (RFC 3161). Every one of `timestamp_authorities` is asked.
 
     \b
     akashi ledger timestamp            what is due, now
@@ -51,7 +51,9 @@ def command(*, all_: bool, listing: bool, as_json: bool) -> int:
         return 0
     good = {urlsplit(attempt.authority).hostname for attempt in attempts if attempt.timestamp}
     if len(good) < OPERATORS:
-        say(f"{len(good)} of at least {OPERATORS} operators stamped it; the next run asks the others again")
+        say(
+            f"stamped by {len(good)} of the {OPERATORS} operators wanted; who failed is asked again by the next run"
+        )
     return 0 if good else UNAVAILABLE
 
 

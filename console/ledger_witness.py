@@ -27,7 +27,7 @@ from storage.witness_server import MAX_REQUEST, Witness
 def command(
     *, state: Path | None, listen: str, logs: tuple[str, ...], name: str, key_only: bool, as_json: bool
 ) -> int:
-    """Have the newest checkpoint cosigned by the witnesses of `ledger_policy`, or be a witness.
+    """Have the newest checkpoint cosigned, or be a witness. Those of `ledger_policy` are asked.
 
     \b
     akashi ledger witness                                        ask them; 1: alarm, 3: no quorum
@@ -76,7 +76,7 @@ def _ask(*, as_json: bool) -> int:
         if as_json:
             emit({"witness": one.name, "state": one.state, "detail": one.detail, "time": time})
         else:
-            say(f"{one.state:12} {one.name}: {both_times(time) if time else one.detail}")
+            click.echo(f"{one.state:12} {one.name}: {both_times(time) if time else one.detail}")
     size = judgement.checkpoint.size
     if as_json:
         emit({"size": size, "policy": policy.sha256, "quorum": policy.quorum, "met": judgement.met})

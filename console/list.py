@@ -17,7 +17,7 @@ from storage.archive import Archive
 @click.option("--platform", default="", help="Only this host, e.g. youtube.com.")
 @json_option
 def command(query: str, case: str, since: str, platform: str, *, as_json: bool) -> int:
-    """What the archive holds; QUERY is looked for in titles, uploaders, URLs and notes.
+    """What the archive holds. QUERY is looked for in titles, uploaders, URLs and notes.
 
     \b
     akashi list --case 2026-014 ドラゴン

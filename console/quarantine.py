@@ -12,7 +12,7 @@ from storage.custody import Custodian
 @custody_options
 @click.option("--clear", is_flag=True, help="End the quarantine.")
 def command(captures: tuple[str, ...], *, clear: bool, reason: str, operator: str, as_json: bool) -> int:
-    """Show and hand out nothing of these captures, until --clear; what is stored stays as it is.
+    """Show and hand out nothing of captures, until --clear. What is stored stays as it is.
 
     \b
     akashi quarantine 01KAR5Q8Z4 --reason "may be unlawful to show"

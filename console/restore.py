@@ -12,10 +12,10 @@ from storage.settings import Settings
 
 
 @click.command("restore")
-@click.argument("path", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def command(path: Path, *, as_json: bool) -> int:
-    """Put a backup into an empty AKASHI_HOME; refuses one that is in use.
+    """Put a backup into an empty AKASHI_HOME. One that is in use is refused.
 
     \b
     AKASHI_HOME=/srv/akashi akashi restore /mnt/safe/akashi-2026-11-23.tar

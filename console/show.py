@@ -18,7 +18,7 @@ from storage.custody import history
 @click.argument("capture")
 @json_option
 def command(capture: str, *, as_json: bool) -> int:
-    """One capture: what was asked, what was found, what is missing, where it lies, what was done with it.
+    """One capture on a page. What was asked, found and is missing, where it lies, what was done with it.
 
     \b
     akashi show 01KAR5Q8Z4          the beginning of an id is enough

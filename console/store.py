@@ -37,7 +37,7 @@ def _embedded() -> EmbeddedStore:
 @command.command()
 @json_option
 def start(*, as_json: bool) -> int:
-    """Start the embedded store; it stays up until stopped, or 15 idle minutes."""
+    """Start the embedded store. It stays up until stopped, or 15 idle minutes."""
     endpoint = _embedded().start()
     emit({"running": True, "endpoint": endpoint.url}) if as_json else say(f"the store runs at {endpoint.url}")
     return 0
@@ -81,7 +81,7 @@ def status(*, as_json: bool) -> int:
 )
 @json_option
 def copy(target: Path, *, as_json: bool) -> int:
-    """Copy every object to a folder, each compared with the store's digest."""
+    """Copy every object to a folder. Each is compared with the store's digest."""
     if target.exists() and any(target.iterdir()):
         raise UsageError(f"{target} is not empty", next="give another --to")
     count, size = copy_to_folder(Archive.open().store, target)

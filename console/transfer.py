@@ -12,7 +12,7 @@ from evidence.errors import UsageError
 @custody_options
 @click.option("--to", "recipient", required=True, metavar="NAME", help="Who has it now.")
 def command(captures: tuple[str, ...], recipient: str, *, reason: str, operator: str, as_json: bool) -> int:
-    """Enter in the ledger that captures, or a medium that holds them, were handed over.
+    """Enter in the ledger that captures were handed over. Or that a medium was which holds them.
 
     \b
     akashi transfer 01KAR5Q8Z4 --to "Prosecutor's office, Ms Sato" --reason "request 12/2026"

@@ -52,8 +52,8 @@ class Archive:
         rows = self.catalogue.starting_with(capture)
         if len(rows) == 1:
             return rows[0]
-        what = "no capture" if not rows else f"{len(rows)} captures"
-        raise UsageError(f"{what} begin with {capture!r}", next="akashi list shows what the archive holds")
+        what = "no capture begins" if not rows else f"{len(rows)} captures begin"
+        raise UsageError(f"{what} with {capture!r}", next="akashi list shows what the archive holds")
 
     def manifest(self, row: dict[str, Any]) -> dict[str, Any]:
         """The stored manifest of a capture, as its ledger entry names it. Raises CheckFailedError."""

@@ -55,8 +55,8 @@ def backup(home: Home, to: Path, *, include_store: bool = False) -> None:
     quiet = EmbeddedStore(home).stopped() if include_store else nullcontext()
     try:
         publishing, signing = (locked(home.root / f"ledger.{name}") for name in ("publish", "sign"))
-        scratching, keys = TemporaryDirectory(dir=home.root), locked(home.keys / "keyring.lock")
-        with quiet, scratching as scratch, publishing, signing, keys:
+        keys = locked(home.keys / "keyring.lock")
+        with quiet, TemporaryDirectory(dir=home.root) as scratch, publishing, signing, keys:
             sums = _write(part, _files(home, Path(scratch), include_store=include_store))
         if _read_back(part) != sums:
             raise CheckFailedError(

@@ -103,7 +103,7 @@ class Ledger:
         self._sequencer.close()
 
     def append(self, type: str, subject: str, body: Mapping[str, Any]) -> Appended:
-        """Append one entry; when this returns, its segment is in the store.
+        """Append one entry; when this returns, its segment is in the store and, if it can be signed now, signed.
 
         Raises EntryError for what is no entry, LedgerFencedError if another writes this log,
         StoreUnavailableError and LedgerUnavailableError if it could not be published in time.

@@ -80,7 +80,7 @@ class Sequencer(Protocol):
         ...
 
     def sequence(self, drafts: Sequence[Draft]) -> list[Appended]:
-        """Make consecutive entries, all or none; they are committed to disk, not yet published.
+        """Make consecutive entries, all or none; they are committed, not yet published.
 
         Raises EntryError for a draft that is no entry.
         """

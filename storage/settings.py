@@ -29,7 +29,7 @@ class Settings:
     store_bucket: str = "akashi"
     store_region: str = "us-east-1"
     store_retention_days: int = 30
-    """GOVERNANCE lock on every object, in days; a case extends it."""
+    """Lock on every object, in days; a case extends it."""
     store_profile: str = "governance"
     """`governance`, or `legal`: COMPLIANCE locks, and refusal of a store or sandbox that lacks anything."""
     ledger_origin: str = ""

@@ -145,7 +145,7 @@ class _Asker:
         except _AlarmError as error:
             return Outcome(name, ALARM, str(error))
         except UnreachableError as error:
-            return Outcome(name, UNREACHABLE, error.detail)
+            return Outcome(name, UNREACHABLE, f"{error.detail}; {error.next}" if error.next else error.detail)
         except NoteError as error:
             return Outcome(name, REFUSED, error.detail)
 

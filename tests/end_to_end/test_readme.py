@@ -38,6 +38,10 @@ def test_every_command_in_the_readme_works(site: Site, own_archive: Archive, tmp
             run(["make", "-n", line.removeprefix("make ")], own_archive)  # CI itself runs demo and test
         elif line.startswith("uv run "):
             own_archive_runs(line, site, own_archive, tmp_path)
+        elif line.startswith("docs/verify.sh "):
+            keys = own_archive.run("akashi", "ledger", "keys", "--json").stdout.splitlines()
+            words = line.replace("VKEY", json.loads(keys[0])["vkey"]).replace("proof/", f"{tmp_path}/proof/")
+            run(words.split(), own_archive)
         elif line.startswith("cp "):
             run(["cp", *line.split()[1:2], str(tmp_path)], own_archive)
         else:
@@ -52,7 +56,7 @@ def own_archive_runs(line: str, site: Site, archive: Archive, folder: Path) -> N
     if "CAPTURE" in words:
         listed = archive.run("akashi", "list", "--json").stdout.splitlines()
         words = words.replace("CAPTURE", json.loads(listed[0])["capture"])
-    for name in ("found.jsonl", "evidence", "FILE"):
+    for name in ("found.jsonl", "evidence", "proof", "FILE"):
         words = re.sub(rf"(?<= ){name}$|(?<= ){name}(?= )", str(folder / name), words)
     run(words.split(), archive)
 

@@ -219,6 +219,23 @@ def test_the_signers_home_is_the_one_with_the_key(home, keyless) -> None:
         SignerProcess(home.root)
 
 
+def test_doctor_tells_which_entries_wait_for_a_signer_that_is_away(
+    home, store, signer, keyless, monkeypatch
+) -> None:
+    monkeypatch.setattr(doctor, "open_store", lambda _: store)
+    ledger = Ledger(home, store, keyless, signer=RemoteSigner(keyless, signer.url))
+    ledger.open()
+    signer.kill()
+    append(ledger)
+    ledger.close()
+    told = [
+        one for one in doctor._store(Settings(home=home, ledger_signer=signer.url)) if one.state == "note"
+    ]
+    assert [(one.subject, one.text) for one in told] == [
+        ("ledger", "entries from 3 on are under no checkpoint yet")
+    ]
+
+
 def test_doctor_opens_a_log_whose_key_is_with_its_signer(home, store, signer, keyless, monkeypatch) -> None:
     monkeypatch.setattr(doctor, "open_store", lambda _: store)
     settings = Settings(home=home, ledger_signer=signer.url)

@@ -296,7 +296,7 @@ def test_doctor_tells_whether_the_quorum_is_met_and_what_to_do_if_not(
         return finding.state, finding.next
 
     monkeypatch.setattr(doctor.Archive, "open", lambda _: archive)
-    assert told() == ("note", "set ledger_policy: docs/witness.md")
+    assert told() == ("note", "set ledger_policy (docs/witness.md), then akashi ledger witness")
     _write(tmp_path / "policy", archive, witness)
     archive.settings = replace(archive.settings, ledger_policy=str(tmp_path / "policy"))
     assert told() == ("note", "akashi ledger witness")
