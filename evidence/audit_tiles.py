@@ -23,6 +23,8 @@ from evidence.tree import HASH_BYTES, root_of
 TILES: Final = f"{PREFIX}tile/"
 _BUNDLES: Final = 63
 """Stands for a bundle's level: no tree has 63."""
+_NUMBER_BITS: Final = 48
+"""Of a tile's number: no tree has more tiles."""
 _MAX_BUNDLE: Final = WIDTH * (MAX_ENTRY + 2)
 
 
@@ -57,7 +59,8 @@ class TileAudit:
         self._size = self._unjudged = 0
         packed = array("Q")
         for head in source.list(TILES):
-            if place := parse_path(head.key.removeprefix(PREFIX)):
+            place = parse_path(head.key.removeprefix(PREFIX))
+            if place and place.level != _BUNDLES and not place.number >> _NUMBER_BITS:
                 packed.append(_pack(place))
             else:
                 report.findings.append(Finding(head.key, "tile-extra", "no tile or bundle has such a key"))
@@ -154,4 +157,6 @@ def _pack(place: Place) -> int:
 
 def _unpack(packed: int) -> Place:
     level = packed >> 56
-    return Place(None if level == _BUNDLES else level, packed >> 8 & (1 << 48) - 1, packed % WIDTH or WIDTH)
+    return Place(
+        None if level == _BUNDLES else level, packed >> 8 & (1 << _NUMBER_BITS) - 1, packed % WIDTH or WIDTH
+    )
