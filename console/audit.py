@@ -13,6 +13,7 @@ from evidence.audit import ObjectSource, audit
 from evidence.audit_report import LIMITS
 from storage.archive import Archive
 from storage.authorities import load_roots
+from storage.catalogue import utc_text
 from storage.folder import FolderCopy
 from storage.ledger_source import LedgerSource
 from storage.s3 import S3Store
@@ -40,6 +41,7 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi store copy --to DIR        a copy on disk
     akashi audit --copy DIR           the copy
     """
+    start = utc_text(since) if since else ""
     archive = Archive.open()
     # Before the audit reads anything: the log grows meanwhile.
     expected = replace(archive.keyring.expectations(), tsa_roots=load_roots(archive.settings))
@@ -49,7 +51,7 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     if isinstance(source, S3Store):
         source = LedgerSource(source)
     with all_means() as means:
-        report = audit(source, expected, since=since, means=means)
+        report = audit(source, expected, since=start, means=means)
     for finding in report.findings:
         if as_json:
             emit(finding.as_json())
