@@ -294,6 +294,15 @@ def test_without_a_key_the_archives_word_is_taken_and_said_so(archive: MemoryArc
     assert any("taken from the archive itself" in note for note in report.notes)
 
 
+def test_a_ledger_under_no_checkpoint_at_all_is_nobodys_word(archive: MemoryArchive, log: Log) -> None:
+    """The storage's admin, who has no key, writes the log anew and drops what was signed; a partner audits."""
+    for key in [checkpoint_key(size) for size in (3, 5, 7)] + [POINTER]:
+        del archive.objects[key]
+    partner = Expectations((samples.LOG_KEY.verifier,))
+    assert rules(audit(archive, partner)) == [("ledger/checkpoints/", "checkpoint-missing")]
+    assert audit(archive, log.expectations()).findings == []  # what is remembered vouches as well
+
+
 def test_entries_behind_the_newest_checkpoint_are_a_note(archive: MemoryArchive, log: Log) -> None:
     expected = log.expectations()
     log.append("capture.started", capture_id(13), started_body())
