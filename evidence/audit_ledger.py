@@ -131,7 +131,14 @@ def audit_ledger(
     tiles = TileAudit(source, report, means)
     segments = Segments(source, means, key)
     ledger = Ledger(segments, key, expected.vkeys)
+    for name in segments.far:
+        report.findings.append(Finding(name, "object-extra", "no log of so many segments reaches so far"))
     known = _check_notes(segments, notes, expected, report)
+    for name, size, _ in known:
+        if size > segments.horizon:
+            detail = f"it is of {size} entries, and the segments hold next to none of them"
+            report.findings.append(Finding(name, "entry-dropped", detail))
+    known = [one for one in known if one[1] <= segments.horizon]
     ledger.newest = max((size for _, size, _ in known), default=0)
     if expected.size is not None and expected.root is not None:
         known.append((REMEMBERED, expected.size, expected.root))
