@@ -69,13 +69,14 @@ def audit(
     source raises when it cannot be read.
     """
     report, expected, key = AuditReport(), expected or Expectations(), new_key()
-    now = now or datetime.now(UTC)
-    objects = ObjectAudit(source, report, key)  # step 0
+    objects = ObjectAudit(source, report, key, now or datetime.now(UTC))  # step 0
     ledger = audit_ledger(source, expected, report, means, key)  # steps 1 to 4
     anchors = [entry for _, entry in ledger.others if entry.type == ANCHOR]
-    times = audit_anchors(source, anchors, expected, report, ledger.clock.latest, now)  # step 9
+    times = audit_anchors(
+        source, anchors, expected, report, ledger.clock.latest, now or datetime.now(UTC)
+    )  # step 9
     ledger.keys.outside = anchored(times)
     audit_keys(ledger, report)  # of step 4, with the times that others vouch for
     objects.run(ledger, since)  # steps 5 to 8, and 11
-    audit_cosignatures(source, expected.witnesses, report, ledger.newest, now)  # step 10
+    audit_cosignatures(source, expected.witnesses, report, ledger.newest, now or datetime.now(UTC))  # step 10
     return report

@@ -62,9 +62,7 @@ def audit_anchors(
     if entries and not expected.tsa_roots:
         report.notes.append("no root was given for the timestamps: whose word they are was not checked")
     if latest and expected.tsa_roots and not sound:
-        report.notes.append(
-            "no timestamp is there that holds: nothing from outside bounds the times of the log"
-        )
+        report.notes.append("no timestamp is there that holds: nothing from outside bounds the log's times")
     named = {item["key"] for entry in entries for item in entry.body["objects"]}
     for head in source.list(PREFIX):
         if head.key in named or COSIGNATURE.fullmatch(head.key):  # the latter are step 10

@@ -40,9 +40,7 @@ def audit_cosignatures(
     if unknown:
         report.notes.append(f"{unknown} cosignatures are by witnesses whose keys were not given")
     if keys and witnessed < newest:
-        report.notes.append(
-            f"entries {witnessed} to {newest - 1} were seen by no witness whose key was given"
-        )
+        report.notes.append(f"entries {witnessed} to {newest - 1} were seen by no witness that is known")
 
 
 def _judge(

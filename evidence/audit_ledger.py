@@ -156,12 +156,8 @@ def audit_ledger(
         size = stretch.end
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
         means.progress(size, max(size, of))
-    if (
-        size and not known and not any(True for _ in source.list(CHECKPOINTS))
-    ):  # a new log's first may come now
-        detail = (
-            f"there is none, and nothing else vouches for the {size} entries: anybody can have written them"
-        )
+    if size and not known and not any(True for _ in source.list(CHECKPOINTS)):  # a first one may come now
+        detail = f"there is none, and nothing else vouches for the {size} entries"
         report.findings.append(Finding(CHECKPOINTS, "checkpoint-missing", detail))
     _check_roots(segments.roots, known, size, ledger, report)
     ledger.checkpoints = {key: notes[key] for key, _, _ in known if key in notes}

@@ -23,8 +23,6 @@ from evidence.tree import HASH_BYTES, root_of
 TILES: Final = f"{PREFIX}tile/"
 _BUNDLES: Final = 63
 """Stands for a bundle's level: no tree has 63."""
-_NUMBER_BITS: Final = 48
-"""Of a tile's number: no tree has more tiles."""
 _MAX_BUNDLE: Final = WIDTH * (MAX_ENTRY + 2)
 
 
@@ -60,7 +58,7 @@ class TileAudit:
         packed = array("Q")
         for head in source.list(TILES):
             place = parse_path(head.key.removeprefix(PREFIX))
-            if place and place.level != _BUNDLES and not place.number >> _NUMBER_BITS:
+            if place and place.level != _BUNDLES and not place.number >> 48:  # as `_pack` can hold
                 packed.append(_pack(place))
             else:
                 report.findings.append(Finding(head.key, "tile-extra", "no tile or bundle has such a key"))
@@ -157,6 +155,4 @@ def _pack(place: Place) -> int:
 
 def _unpack(packed: int) -> Place:
     level = packed >> 56
-    return Place(
-        None if level == _BUNDLES else level, packed >> 8 & (1 << _NUMBER_BITS) - 1, packed % WIDTH or WIDTH
-    )
+    return Place(None if level == _BUNDLES else level, packed >> 8 & (1 << 48) - 1, packed % WIDTH or WIDTH)

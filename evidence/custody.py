@@ -100,10 +100,7 @@ def parse_record(data: bytes) -> dict[str, Any]:
 
 
 def same_person(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two side records name one operator: by name, whatever its width, case, spaces and points.
-
-    What nobody sees in a name (a space of no width) makes no second person of the first.
-    """
+    """Whether two side records name one operator: by name, whatever its width, case, points and (unseen) spaces."""
     names = (unicodedata.normalize("NFKC", record["actor"]["name"]).casefold() for record in (one, other))
     return len({"".join(c for c in name if unicodedata.category(c)[0] not in "CPZ") for name in names}) == 1
 

@@ -53,14 +53,9 @@ def signing_certificates(token: bytes) -> list[bytes]:
     try:
         _, content = elements(elements(token)[0].body)
         (signer,) = elements(elements(elements(content.body)[0].body)[-1].body)
-        signed = [
-            one for part in elements(signer.body) if part.tag == _CONTEXT_0 for one in elements(part.body)
-        ]
-        values = [
-            value
-            for kind, value in (elements(one.body) for one in signed)
-            if kind.body in _SIGNING_CERTIFICATE
-        ]
+        (signed,) = (part for part in elements(signer.body) if part.tag == _CONTEXT_0)
+        pairs = [elements(one.body) for one in elements(signed.body)]
+        values = [value for kind, value in pairs if kind.body in _SIGNING_CERTIFICATE]
         for _ in ("SigningCertificate", "certs", "ESSCertID"):  # one in another, the first counts
             values = [elements(value.body)[0] for value in values]
         return [part.body for value in values for part in elements(value.body) if part.tag == _OCTETS]

@@ -52,7 +52,7 @@ def test_a_line_by_a_witness_whose_key_was_not_given_is_a_note(archive: MemoryAr
 
 def test_a_log_that_no_known_witness_saw_is_told(archive: MemoryArchive) -> None:
     """Whoever writes the log anew, or rolls it back, takes the lines that would contradict it away."""
-    assert "entries 0 to 1 were seen by no witness whose key was given" in audit(archive, EXPECTED).notes
+    assert "entries 0 to 1 were seen by no witness that is known" in audit(archive, EXPECTED).notes
 
 
 def test_a_line_of_the_future_is_found(archive: MemoryArchive) -> None:
