@@ -14,6 +14,7 @@ from evidence.audit import ObjectSource, audit
 from evidence.audit_report import LIMITS
 from storage.archive import Archive
 from storage.authorities import load_roots
+from storage.catalogue import utc_text
 from storage.folder import FolderCopy
 from storage.ledger_source import LedgerSource
 from storage.s3 import S3Store
@@ -41,6 +42,7 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     akashi store copy --to DIR        a copy on disk
     akashi audit --copy DIR           the copy
     """
+    start = utc_text(since) if since else ""
     archive = Archive.open()
     # Before the audit reads anything: the log grows meanwhile.
     expected = replace(archive.keyring.expectations(), tsa_roots=load_roots(archive.settings))
@@ -50,7 +52,7 @@ def command(copy: Path | None, since: str, *, as_json: bool) -> int:
     with all_means() as means, ExitStack() as stack:
         if isinstance(source, S3Store):
             source = stack.enter_context(closing(LedgerSource(source)))
-        report = audit(source, expected, since=since, means=means)
+        report = audit(source, expected, since=start, means=means)
     for finding in report.findings:
         if as_json:
             emit(finding.as_json())

@@ -3,7 +3,8 @@
 0  `captures/` and `crawls/` are listed before the ledger is read, checkpoints before tiles, tiles before segments,
    so that an archive that grows meanwhile gives no false finding.
 1  Checkpoints (and the pointer): a signed note by keys of the log that were good at that size, named by its
-   size; written once. One that only a key declared stolen signed is a note (evidence/keys.py).
+   size; written once. One that only a key declared stolen signed is a note (evidence/keys.py). Without any,
+   and without a remembered root, nobody vouches for the entries.
 2  Segments: written once; each line canonical; header in agreement with key and lines.
 3  The chain: every index once, in order, none missing up to the greatest signed or remembered size,
    each entry vouched for by the next one's `prev`; each signed or remembered root is the entries'.
@@ -40,7 +41,7 @@ the roots of timestamp authorities, and a source that hands out the bytes as sto
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from evidence.audit_anchors import audit_anchors
 from evidence.audit_cosignatures import audit_cosignatures
@@ -68,11 +69,14 @@ def audit(
     source raises when it cannot be read.
     """
     report, expected, key = AuditReport(), expected or Expectations(), new_key()
-    objects = ObjectAudit(source, report, key)  # step 0
+    objects = ObjectAudit(source, report, key, now or datetime.now(UTC))  # step 0
     ledger = audit_ledger(source, expected, report, means, key)  # steps 1 to 4
     anchors = [entry for _, entry in ledger.others if entry.type == ANCHOR]
-    ledger.keys.outside = anchored(audit_anchors(source, anchors, expected, report, now=now))  # step 9
+    times = audit_anchors(
+        source, anchors, expected, report, ledger.clock.latest, now or datetime.now(UTC)
+    )  # step 9
+    ledger.keys.outside = anchored(times)
     audit_keys(ledger, report)  # of step 4, with the times that others vouch for
     objects.run(ledger, since)  # steps 5 to 8, and 11
-    audit_cosignatures(source, expected.witnesses, report)  # step 10
+    audit_cosignatures(source, expected.witnesses, report, ledger.newest, now or datetime.now(UTC))  # step 10
     return report

@@ -4,7 +4,7 @@ For each `anchor.tsr` entry: its objects are there with their digests; what was 
 checkpoint of that size, whose root the entry repeats; the token is sound, its chain reaching a root
 that was given, or, without any, the one that is archived with it; the entry's time is the token's. Then the clocks are compared:
 
-    entry size-1 says  ≤  the token says  ≤  the anchor's own entry says        up to TOLERANCE
+    every entry below size says  ≤  the token says  ≤  the anchor's own entry says        up to TOLERANCE
 
 The first broken: the log holds entries that claim to be younger than an outside time that covers them. The
 second: the log's clock was behind, or somebody set it back, and every capture of then says it was earlier
@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import base64
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
@@ -32,8 +31,6 @@ from evidence.digests import digest_bytes
 from evidence.entry import Entry, ObjectJson, digests_of
 from evidence.errors import CheckFailedError, TimestampError
 from evidence.note import MAX_NOTE
-from evidence.segment import PREFIX as SEGMENTS
-from evidence.segment import parse_line, segment_key, split_lines
 from evidence.timestamp import Timestamp
 
 TOLERANCE: Final = timedelta(minutes=15)
@@ -48,21 +45,24 @@ def audit_anchors(
     entries: Sequence[Entry],
     expected: Expectations,
     report: AuditReport,
-    *,
-    now: datetime | None = None,
+    latest: Mapping[int, tuple[str, int]],
+    now: datetime,
 ) -> list[tuple[int, str]]:
     """Audit every anchor entry and everything under `ledger/anchors/`. Raises what the source raises.
 
+    `latest` is the latest time that an entry below a checkpoint's size claims, and that entry's index, by size.
     Gives (size, UTC text): so many entries existed then, by a token that reaches a root which the caller brought.
     """
-    audit = _AnchorAudit(source, expected, report, now or datetime.now(UTC))
+    audit = _AnchorAudit(source, expected, report, now)
     report.counts["anchors"] += len(entries)
     sound = [(entry, token) for entry in entries if (token := audit.token(entry)) is not None]
     for entry, token in sound:
-        audit.compare_clocks(entry, token)
+        audit.compare_clocks(entry, token, *latest.get(entry.body["size"], ("", 0)))
         audit.note_expiry(entry, token, sound)
     if entries and not expected.tsa_roots:
         report.notes.append("no root was given for the timestamps: whose word they are was not checked")
+    if latest and expected.tsa_roots and not sound:
+        report.notes.append("no timestamp is there that holds: nothing from outside bounds the log's times")
     named = {item["key"] for entry in entries for item in entry.body["objects"]}
     for head in source.list(PREFIX):
         if head.key in named or COSIGNATURE.fullmatch(head.key):  # the latter are step 10
@@ -79,7 +79,6 @@ class _AnchorAudit:
         self, source: ObjectSource, expected: Expectations, report: AuditReport, now: datetime
     ) -> None:
         self._source, self._expected, self._report, self._now = source, expected, report, now
-        self._segments = [head.key for head in source.list(SEGMENTS)]
 
     def token(self, entry: Entry) -> Timestamp | None:
         """What the entry's token says, if it holds; what does not is in the report."""
@@ -107,11 +106,10 @@ class _AnchorAudit:
             self._report.notes.append(f"{key} is not in DER's order: have openssl ts -verify confirm it")
         return token
 
-    def compare_clocks(self, entry: Entry, token: Timestamp) -> None:
+    def compare_clocks(self, entry: Entry, token: Timestamp, latest: str, index: int) -> None:
         """Before the token lie the entries it covers, behind it its own."""
-        last = self._entry(entry.body["size"] - 1)
-        if last is not None:
-            self._compare(entry, parse_utc(last.time) - token.time, f"entry {last.index} claims to be later")
+        if latest:  # else an entry there is damaged: steps 2 and 3 say so
+            self._compare(entry, parse_utc(latest) - token.time, f"entry {index} claims to be later")
         self._compare(entry, token.time - parse_utc(entry.time), "its own entry claims to be earlier")
 
     def _compare(self, entry: Entry, ahead: timedelta, what: str) -> None:
@@ -154,21 +152,6 @@ class _AnchorAudit:
             return None
         self._report.counts["bytes"] += len(data)
         return data
-
-    def _entry(self, index: int) -> Entry | None:
-        """The entry at an index, out of the segment that holds it; None if it is damaged: steps 2 and 3 say so."""
-        at = bisect_right(self._segments, segment_key(index)) - 1
-        lines = self._lines(self._segments[at]) if at >= 0 else iter(())
-        return next((entry for entry in lines if entry.index == index), None)
-
-    def _lines(self, key: str) -> Iterator[Entry]:
-        with self._source.open(key) as stream:
-            _, *lines = split_lines(stream.read())
-        for line in lines:
-            try:
-                yield parse_line(line)
-            except CheckFailedError:
-                continue
 
     def _find(self, key: str, rule: str, detail: str, entry: Entry) -> None:
         self._report.findings.append(Finding(key, rule, detail, entry=entry.index))

@@ -92,8 +92,9 @@ def reconstruct(
     tree over the first `base` entries, None where it is not known, and no root can be had.
     """
     claims: defaultdict[int, list[_Claim]] = defaultdict(list)
+    most = max([base, *trusted, *(slot.position for slot in slots)]) + len(slots)
     for slot in slots:
-        if slot.entry:
+        if slot.entry and slot.entry.index <= most:  # nobody's claim makes the walk endless
             claims[slot.entry.index].append((slot, slot.entry))
     if above is not None:
         return _walk(claims, base, *above)

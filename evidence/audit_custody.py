@@ -1,19 +1,20 @@
 """Step 11 of the audit: custody entries, the side records that they name, and the locks that the store has now.
 
 What lies under `custody/` and is named by no entry tells of an act that was begun: the record is stored
-first, then the thing is done, then it is entered. So it explains what else would be a finding, and is a
-note itself: an act under way, or one whose command died and is to be repeated.
+first, then the thing is done, then it is entered. So it is a note: an act under way, or one whose command
+died and is to be repeated. For a day it explains what else would be a finding, and no longer: nobody vouches
+for it, and who can lift a hold can write such a record too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, runtime_checkable
 
 from evidence.audit_ledger import Ledger
 from evidence.audit_report import AuditReport, Finding, ObjectSource
-from evidence.canonical import utc
+from evidence.canonical import parse_utc, utc
 from evidence.custody import (
     ERASED,
     HELD,
@@ -28,6 +29,9 @@ from evidence.custody import (
 )
 from evidence.entry import CUSTODY, CUSTODY_RECORD, Entry, ObjectJson
 from evidence.errors import CustodyError
+
+UNDER_WAY: Final = timedelta(days=1)
+"""For how long an act may have been begun and not entered."""
 
 
 class _Locked(Protocol):
@@ -48,9 +52,10 @@ class LockSource(Protocol):
 class CustodyAudit:
     """The audit of what was done with captures; findings go to the report."""
 
-    def __init__(self, source: ObjectSource, report: AuditReport) -> None:
+    def __init__(self, source: ObjectSource, report: AuditReport, now: datetime) -> None:
         self._source = source
         self._report = report
+        self._now = now
         self._states: dict[str, Custody] = {}
         self._records: dict[int, dict[str, Any]] = {}
         self._named: set[str] = set()
@@ -95,9 +100,8 @@ class CustodyAudit:
         """Why a capture's objects may be gone: requested in the ledger, begun by a second person; else empty."""
         requested = self._states.get(capture, Custody()).standing(REQUESTED)
         asked = self._records.get(requested.index) if requested else None
-        for key, record in self._unnamed() if asked else ():
-            erases = (record["type"], record["capture"]) == (ERASED, capture)
-            if erases and asked and not same_person(record, asked):
+        for key, record in self._under_way(ERASED, capture):
+            if asked and not same_person(record, asked):
                 return f"erased by {key} as entry {requested and requested.index} asks, and not entered yet"
         return ""
 
@@ -123,6 +127,13 @@ class CustodyAudit:
         done = self._records.get(entry.index)
         if asked and done and same_person(asked, done):
             yield "custody-one-person", f"by the operator who requested it in entry {entry.body['request']}"
+
+    def _under_way(self, kind: str, capture: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The side records of such acts that may be under way."""
+        for key, record in self._unnamed():
+            is_its = (record["type"], record["capture"]) == (kind, capture)
+            if is_its and abs(self._now - parse_utc(record["time"])) < UNDER_WAY:
+                yield key, record
 
     def _unnamed(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Side records that no entry names, as they are listed now; anything else is a finding, once."""
@@ -163,8 +174,7 @@ class CustodyAudit:
         report, held, retained = self._report, custody.standing(HELD), custody.latest.get(RETAINED)
         until = utc(head.retain_until) if head.retain_until else ""
         if held and not head.legal_hold:
-            begun = [k for k, r in self._unnamed() if (r["type"], r["capture"]) == (RELEASED, capture)]
-            if begun:
+            if begun := [name for name, _ in self._under_way(RELEASED, capture)]:
                 report.notes.append(
                     f"{key}: its hold was taken off by {begun[-1]}, and that is not entered yet"
                 )

@@ -40,6 +40,8 @@ class Ledger:
         """Keys, stores, anchors, custody: everything but starts and ends of captures and crawls, in order."""
         self.checkpoints: dict[str, bytes] = {}
         """Those that keys of the log signed."""
+        self.newest = 0
+        """The size of the newest of them."""
         self.keys = KeyHistory(vkeys)
         """Which key was good for which entry."""
         self.damaged: list[range] = []
@@ -129,8 +131,15 @@ def audit_ledger(
     tiles = TileAudit(source, report, means)
     segments = Segments(source, means, key)
     ledger = Ledger(segments, key, expected.vkeys)
+    for name in segments.far:
+        report.findings.append(Finding(name, "object-extra", "no log of so many segments reaches so far"))
     known = _check_notes(segments, notes, expected, report)
-    newest = max((size for _, size, _ in known), default=0)
+    for name, size, _ in known:
+        if size > segments.horizon:
+            detail = f"it is of {size} entries, and the segments hold next to none of them"
+            report.findings.append(Finding(name, "entry-dropped", detail))
+    known = [one for one in known if one[1] <= segments.horizon]
+    ledger.newest = max((size for _, size, _ in known), default=0)
     if expected.size is not None and expected.root is not None:
         known.append((REMEMBERED, expected.size, expected.root))
     else:
@@ -138,6 +147,7 @@ def audit_ledger(
             "no remembered size and root: entries behind the newest checkpoint could be dropped unseen"
         )
     segments.trusted = {size: root for _, size, root in reversed(known)}
+    ledger.clock.sizes = segments.trusted.keys()
     size, of = 0, max(segments.trusted, default=0)
     for stretch in segments.stretches(report):
         report.findings += stretch.findings
@@ -146,11 +156,14 @@ def audit_ledger(
         size = stretch.end
         report.counts["entries"] += sum(line is not None for line in stretch.lines)
         means.progress(size, max(size, of))
+    if size and not known and not any(True for _ in source.list(CHECKPOINTS)):  # a first one may come now
+        detail = f"there is none, and nothing else vouches for the {size} entries"
+        report.findings.append(Finding(CHECKPOINTS, "checkpoint-missing", detail))
     _check_roots(segments.roots, known, size, ledger, report)
     ledger.checkpoints = {key: notes[key] for key, _, _ in known if key in notes}
     report.findings += ledger.clock.findings
     report.findings += ledger.attempts.settle(segments.stretches(AuditReport()), ledger.damaged)
-    tiles.close(newest)
+    tiles.close(ledger.newest)
     for head in source.list("ledger/"):
         ours = SEGMENT_KEY.fullmatch(head.key) or _CHECKPOINT_KEY.fullmatch(head.key)
         if not (ours or head.key == POINTER or head.key.startswith((TILES, ANCHORS))):

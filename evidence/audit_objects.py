@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -39,7 +40,7 @@ class ObjectAudit:
     capture's or crawl's start is in the ledger, so every one that is listed has its start among the entries.
     """
 
-    def __init__(self, source: ObjectSource, report: AuditReport, key: bytes) -> None:
+    def __init__(self, source: ObjectSource, report: AuditReport, key: bytes, now: datetime) -> None:
         self._source = source
         self._report = report
         self._key = key
@@ -48,7 +49,7 @@ class ObjectAudit:
             self._listed.add(print_of(head.key, key))
         self._agree = False
         self._differ: list[Finding] = []
-        self._custody = CustodyAudit(source, report)
+        self._custody = CustodyAudit(source, report, now)
         self._unsaid = 0
 
     def run(self, ledger: Ledger, since: str) -> None:

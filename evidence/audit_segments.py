@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +36,8 @@ from evidence.tree import HASH_BYTES, Frontier, leaf_hash
 SEGMENT_KEY: Final = re.compile(re.escape(PREFIX) + r"(\d{12})", re.ASCII)
 WINDOW: Final = 16 << 20
 """Bytes of segments that are held, and diagnosed together, at most; one segment more may be."""
+MAX_LOST: Final = 1 << 24
+"""Entries that may be missing and are told one by one; what claims to lie further off is named as a whole."""
 _MAX_SEGMENT: Final = (MAX_ENTRIES + 1) * (MAX_ENTRY + 1)
 
 
@@ -120,12 +122,16 @@ class Segments:
 
     def __init__(self, source: ObjectSource, means: Means, key: bytes) -> None:
         self._source, self._means, self._key = source, means, key
-        self._firsts = array("Q")
-        bytes_ = 0
+        firsts, bytes_ = array("Q"), 0
         for head in source.list(PREFIX):
             if matched := SEGMENT_KEY.fullmatch(head.key):
-                self._firsts.append(int(matched[1]))
+                firsts.append(int(matched[1]))
                 bytes_ += head.size
+        self.horizon = MAX_ENTRIES * len(firsts) + MAX_LOST
+        """No entry of a log with so many segments has this index."""
+        self._firsts = firsts[: bisect_left(firsts, self.horizon)]
+        self.far = [segment_key(first) for first in firsts[len(self._firsts) :]]
+        """Segments beyond the horizon, which are not read."""
         self._small = bytes_ <= WINDOW
         self._kept: list[Stretch] = []
         self.trusted: Mapping[int, bytes] = {}

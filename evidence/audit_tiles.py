@@ -57,7 +57,8 @@ class TileAudit:
         self._size = self._unjudged = 0
         packed = array("Q")
         for head in source.list(TILES):
-            if place := parse_path(head.key.removeprefix(PREFIX)):
+            place = parse_path(head.key.removeprefix(PREFIX))
+            if place and place.level != _BUNDLES and not place.number >> 48:  # as `_pack` can hold
                 packed.append(_pack(place))
             else:
                 report.findings.append(Finding(head.key, "tile-extra", "no tile or bundle has such a key"))

@@ -100,9 +100,9 @@ def parse_record(data: bytes) -> dict[str, Any]:
 
 
 def same_person(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two side records name one operator: by name, whatever its width, case and spaces."""
-    names = (unicodedata.normalize("NFKC", record["actor"]["name"]) for record in (one, other))
-    return len({" ".join(name.casefold().split()) for name in names}) == 1
+    """Whether two side records name one operator: by name, whatever its width, case, points and (unseen) spaces."""
+    names = (unicodedata.normalize("NFKC", record["actor"]["name"]).casefold() for record in (one, other))
+    return len({"".join(c for c in name if unicodedata.category(c)[0] not in "CPZ") for name in names}) == 1
 
 
 def places(ended: Entry) -> list[dict[str, str]]:

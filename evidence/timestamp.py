@@ -9,8 +9,8 @@ authorities, revocation as it was known then, and the log that holds the token d
 
 A TimestampError's rule: `decode`, `der-order` (a SET not in DER's order, which rfc3161-client refuses:
 ask `openssl ts -verify`, or verify `der.ordered` bytes), `status`, `imprint`, `nonce`, `future`, `signer`
-(its certificate is not there), `certificate-use` (not critically and only timeStamping, RFC 3161 §2.3),
-`certificate-time`, `chain`, `signature`.
+(its certificate is not there, or not the one that is named under the signature, RFC 5816), `certificate-use`
+(not critically and only timeStamping, RFC 3161 §2.3), `certificate-time`, `chain`, `signature`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from rfc3161_client import (
 from rfc3161_client._rust import parse_timestamp_request
 from rfc3161_client._rust import verify as rust
 
+from evidence.der import signing_certificates
 from evidence.errors import TimestampError
 
 MAX_RESPONSE: Final = 64 << 10
@@ -128,6 +129,7 @@ def verify(
     if not mine:
         raise TimestampError("the signer's certificate is not in the token", rule="signer")
     _check_certificate(mine[0], time)
+    _check_named(answer.time_stamp_token(), mine[0])
     _check_signature(answer, time, roots)
     return Timestamp(
         time,
@@ -162,6 +164,16 @@ def _nonce(request: bytes) -> int | None:
         return parse_timestamp_request(request).nonce
     except ValueError as error:
         raise TimestampError(f"the request: {error}", rule="decode") from error
+
+
+def _check_named(token: bytes, certificate: x509.Certificate) -> None:
+    """The signature covers which certificate it is by; issuer and number, which it does not cover, can be changed."""
+    data = certificate.public_bytes(Encoding.DER)
+    own = {hashlib.new(name, data).digest() for name in ("sha1", *_ALGORITHMS.values())}
+    named = signing_certificates(token)
+    if not named or not own.issuperset(named):
+        what = "the token does not name the certificate that came along as its signer's"
+        raise TimestampError(what, rule="signer")
 
 
 def _check_certificate(certificate: x509.Certificate, time: datetime) -> None:

@@ -76,7 +76,7 @@ class Decision(NamedTuple):
     held: int | None = None
     """With 409, unless the roots differ: the size from which a proof is wanted."""
     contradicts: bool = False
-    """The log signed it, and it does not continue what the log signed before: to be kept and told."""
+    """The log signed it, and nothing shows that it continues what the log signed before: to be kept and told."""
 
 
 def read_text(text: str) -> Checkpoint:
@@ -125,5 +125,6 @@ def extend(held: Tree, submission: Submission, checkpoint: Checkpoint) -> Decisi
     try:
         check_consistency(held.size, held.root, size, root, submission.path)
     except ProofError as error:
-        return Decision(UNPROCESSABLE, f"from {held.size} to {size}: {error.detail}", contradicts=True)
+        detail = f"from {held.size} to {size}: {error.detail}"
+        return Decision(UNPROCESSABLE, detail, contradicts=held.size > 0)
     return Decision(OK, f"size {size} continues {held.size}", checkpoint=checkpoint)

@@ -65,11 +65,11 @@ def test_25_an_admin_lifts_a_hold(held: tuple[Locked, Log]) -> None:
     assert rules(audited(archive, log)) == [(PLACES[0], "custody-hold-lifted")]
 
 
-def erased(*acts: str) -> tuple[MemoryArchive, Log]:
+def erased(*acts: str, second: str = "Ben") -> tuple[MemoryArchive, Log]:
     archive, log = build()
     for kind in acts:
         if kind == "custody.erased":
-            act(log, archive, kind, CAPTURE, side_record(kind, CAPTURE, "Ben"), request=len(log.entries) - 1)
+            act(log, archive, kind, CAPTURE, side_record(kind, CAPTURE, second), request=len(log.entries) - 1)
         else:
             act(log, archive, kind, CAPTURE)
     for key in PLACES:
@@ -83,6 +83,14 @@ def test_29_a_lawful_erasure_leaves_every_proof_whole() -> None:
     report = audited(*erased("custody.erasure-requested", "custody.erased"))
     assert report.findings == []
     assert any("was erased by entry" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    "name", ["Aiko", " \uff21\uff29\uff2b\uff2f", "Ai\u200bko", "A-i.k\u00a0o"], ids=ascii
+)
+def test_29_one_person_under_two_spellings_is_not_two(name: str) -> None:
+    acts = ["custody.erasure-requested", "custody.erased"]
+    assert {rule for _, rule in rules(audited(*erased(*acts, second=name)))} == {"custody-one-person"}
 
 
 @pytest.mark.parametrize("acts", [[], ["custody.erasure-requested"]], ids=["nobody-asked", "one-person"])

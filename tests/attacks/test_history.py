@@ -7,8 +7,12 @@ import pytest
 from evidence.audit import Expectations, audit
 from evidence.audit_ledger import REMEMBERED
 from evidence.checkpoint import POINTER, checkpoint_key
-from evidence.note import SigningKey
+from evidence.errors import ProofError
+from evidence.note import SigningKey, sign_note
+from evidence.proof import inclusion_path
 from evidence.segment import segment_key
+from evidence.tlog_proof import TlogProof
+from evidence.tree import leaf_hash, root_of
 from tests.attacks.keeper import published_anew, rechained, with_entry
 from tests.evidence import samples
 from tests.evidence.archives import (
@@ -42,6 +46,17 @@ def test_04_an_old_entry_is_rewritten_and_all_behind_it_chained_anew(
 ) -> None:
     forged = published_anew(archive, with_entry(log, 2, time=EARLIER), key=None)
     assert (checkpoint_key(3), "root") in rules(audit(forged, KEY))
+
+
+def test_04_a_rewritten_entry_has_no_place_under_the_root_that_was_signed(log: Log) -> None:
+    """What `akashi ledger prove` hands out, and a checker who has nothing but the log's key."""
+    leaves = [leaf_hash(entry) for entry in log.entries]
+    path = inclusion_path(2, 7, lambda level, at: root_of(leaves[at << level : at + 1 << level]))
+    proof = TlogProof(2, tuple(path), sign_note(log.checkpoint().body(), [samples.LOG_KEY]))
+    assert proof.check(log.entries[2], KEY.vkeys) == log.checkpoint()
+    with pytest.raises(ProofError) as caught:
+        proof.check(with_entry(log, 2, time=EARLIER)[2], KEY.vkeys)
+    assert caught.value.rule == "root"
 
 
 def test_05_everything_is_written_and_signed_anew_with_the_logs_key(archive: MemoryArchive, log: Log) -> None:
@@ -105,6 +120,16 @@ def test_15_an_archive_is_forged_with_the_forgers_own_keys(archive: MemoryArchiv
     without = audit(forged, Expectations())
     assert without.findings == []
     assert "the log's key was taken from the archive itself: compare it with one you trust" in without.notes
+
+
+def test_15_the_logs_own_signature_is_moved_below_a_forged_checkpoint(
+    archive: MemoryArchive, log: Log
+) -> None:
+    forged = published_anew(archive, with_entry(log, 2, time=EARLIER), STRANGER)
+    text, signature = (one.data(checkpoint_key(7)).partition(b"\n\n")[0::2] for one in (forged, archive))
+    for key in (checkpoint_key(7), POINTER):
+        forged.replace_bytes(key, text[0] + b"\n\n" + signature[1])
+    assert {(checkpoint_key(7), "signature"), (POINTER, "signature")} <= set(rules(audit(forged, KEY)))
 
 
 def test_17_of_two_captures_one_is_left_out(archive: MemoryArchive, log: Log) -> None:

@@ -107,6 +107,17 @@ def test_10_a_capture_is_post_dated(alpha: TimestampAuthority) -> None:
     assert clocks(audited(log, archive, alpha)) == ["anchor-clock"]
 
 
+def test_10_one_capture_among_others_is_post_dated(alpha: TimestampAuthority) -> None:
+    """What was entered behind it, and so the last entry that the token covers, tells the right time."""
+    log, archive = opened()
+    log.off = WEEK
+    started(log, archive, 11)
+    log.off = NOW
+    started(log, archive, 12)
+    stamp(log, archive, alpha)
+    assert clocks(audited(log, archive, alpha)) == ["anchor-clock"]
+
+
 def test_21_a_token_is_of_an_authority_that_nobody_trusts(
     alpha: TimestampAuthority, beta: TimestampAuthority
 ) -> None:

@@ -103,6 +103,11 @@ def test_22_some_witnesses_collude_but_not_those_of_the_other_side(log: Log) -> 
     with pytest.raises(NoteError) as caught:
         _policy(names, 3).check(cosigned)
     assert caught.value.rule == "quorum"
+    over_the_true_tree = submission(0, log.entries[:5]).note.decode().partition("\n\n")[0] + "\n"
+    moved = cosign_line(court.key, over_the_true_tree, 1_800_000_000).encode()
+    with pytest.raises(NoteError) as caught:
+        _policy(names, 3).check(cosigned + moved)
+    assert caught.value.rule == "cosignature"
 
 
 def test_22_that_all_of_them_collude_is_told_as_not_proved() -> None:

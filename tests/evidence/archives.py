@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, BinaryIO
 
 from evidence.audit import AuditReport, Expectations, audit
@@ -274,5 +275,5 @@ def rules(report: AuditReport) -> list[tuple[str, str]]:
     return [(finding.object, finding.rule) for finding in report.findings]
 
 
-def audited(archive: MemoryArchive, log: Log) -> AuditReport:
-    return audit(archive, log.expectations())
+def audited(archive: MemoryArchive, log: Log, now: datetime | None = None) -> AuditReport:
+    return audit(archive, log.expectations(), now=now)

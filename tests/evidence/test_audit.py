@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import pytest
@@ -293,6 +294,42 @@ def test_without_a_key_the_archives_word_is_taken_and_said_so(archive: MemoryArc
     report = audit(archive)
     assert report.findings == []
     assert any("taken from the archive itself" in note for note in report.notes)
+
+
+def test_a_ledger_under_no_checkpoint_at_all_is_nobodys_word(archive: MemoryArchive, log: Log) -> None:
+    """The storage's admin, who has no key, writes the log anew and drops what was signed; a partner audits."""
+    for key in [checkpoint_key(size) for size in (3, 5, 7)] + [POINTER]:
+        del archive.objects[key]
+    partner = Expectations((samples.LOG_KEY.verifier,))
+    assert rules(audit(archive, partner)) == [("ledger/checkpoints/", "checkpoint-missing")]
+    assert audit(archive, log.expectations()).findings == []  # what is remembered vouches as well
+
+
+FAR = 999_999_999_000
+
+
+def claiming(log: Log, first: int) -> list[bytes]:
+    """Two entries that say to be number `first` and the next, the second vouching for the first."""
+    made = [canonical(json.loads(log.entries[2]) | {"index": first, "prev": "ab" * 32})]
+    return [*made, canonical(json.loads(log.entries[2]) | {"index": first + 1, "prev": chain(made[0])})]
+
+
+def test_a_segment_far_beyond_the_log_does_not_keep_the_audit_from_ending(
+    archive: MemoryArchive, log: Log
+) -> None:
+    archive.put(segment_key(FAR), encode_segment(claiming(log, FAR)))
+    assert rules(audited(archive, log)) == [(segment_key(FAR), "object-extra")]
+
+
+def test_lines_that_claim_a_place_far_beyond_the_log_do_not_either(archive: MemoryArchive, log: Log) -> None:
+    archive.put(segment_key(7), encode_segment(claiming(log, FAR)))
+    assert rules(audited(archive, log)) == [(segment_key(7), "entry-changed")]
+
+
+def test_a_checkpoint_far_beyond_the_log_does_not_either(archive: MemoryArchive, log: Log) -> None:
+    note = sign_note(replace(log.checkpoint(), size=FAR).body(), [samples.LOG_KEY])
+    archive.put(checkpoint_key(FAR), note)
+    assert rules(audited(archive, log)) == [(checkpoint_key(FAR), "entry-dropped")]
 
 
 def test_entries_behind_the_newest_checkpoint_are_a_note(archive: MemoryArchive, log: Log) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,8 +45,9 @@ class Stamped:
             key = anchor_key(self.size, URL, ending)
             version = self.archive.put(key, data)
             objects.append({"key": key, "version": version, **digest_bytes(data).as_json()})
-        at = response.index(b"\x18\x0f") + 2
-        time = datetime.strptime(response[at : at + 15].decode(), "%Y%m%d%H%M%S%z").replace(tzinfo=UTC)
+        found = re.search(rb"\x18\x0f(\d{14}Z)", response)  # the tag alone stands in many a digest too
+        assert found
+        time = datetime.strptime(found[1].decode(), "%Y%m%d%H%M%S%z").replace(tzinfo=UTC)
         root = root_of([leaf_hash(entry) for entry in self.log.entries[: self.size]])
         facts = {
             "authority": URL,
@@ -77,7 +79,11 @@ def test_a_stamped_log_has_nothing_to_find(stamped):
     stamped.stamp()
     report = stamped.audit()
     assert (report.findings, report.counts["anchors"]) == ([], 1)
-    assert not any("root" in note or "clock" in note for note in report.notes)
+    assert not any("root" in note or "clock" in note or "outside" in note for note in report.notes)
+
+
+def test_a_log_without_a_timestamp_is_told(stamped):
+    assert any("no timestamp is there that holds" in note for note in stamped.audit().notes)
 
 
 def test_without_roots_tokens_are_checked_against_what_is_archived_and_a_note_says_so(stamped):
@@ -152,6 +158,21 @@ def test_entries_that_claim_to_be_later_than_the_token_that_covers_them(monkeypa
     stamped.archive, stamped.log = archives.build()
     stamped.stamp()
     assert stamped.rules() == [(checkpoint_key(stamped.size), "anchor-clock")]
+
+
+def test_one_entry_among_others_that_claims_to_be_later_than_the_token(stamped):
+    """Post-dating one capture: the entries behind it, and so the checkpoint's last one, tell the right time."""
+    right = samples.TIME
+    stamped.says(timedelta(hours=2))
+    stamped.log.append("capture.started", archives.capture_id(13), archives.started_body())
+    stamped.monkeypatch.setattr(samples, "TIME", right)
+    stamped.log.append("capture.started", archives.capture_id(14), archives.started_body())
+    stamped.log.publish(stamped.archive)
+    stamped.size = len(stamped.log.entries)
+    stamped.stamp()
+    (found,) = stamped.audit().findings
+    assert (found.object, found.rule) == (checkpoint_key(stamped.size), "anchor-clock")
+    assert "entry 7 claims to be later, by 7" in found.detail
 
 
 def test_a_clock_that_is_some_minutes_off_is_told(stamped):

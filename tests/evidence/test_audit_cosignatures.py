@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from evidence.audit import Expectations, audit
@@ -11,6 +13,7 @@ from tests.evidence.archives import Log, MemoryArchive
 from tests.evidence.samples import LOG_KEY
 from tests.vectors.witnessing import NOTARY, TIME, UNIVERSITY
 
+NOW = datetime.fromtimestamp(TIME, UTC)
 EXPECTED = Expectations((LOG_KEY.verifier,), witnesses=(cosigner_of(UNIVERSITY),))
 
 
@@ -28,14 +31,14 @@ def lines_of(archive: MemoryArchive, *keys) -> list[bytes]:
 
 
 def findings(archive: MemoryArchive) -> list[tuple[str, str]]:
-    return [(finding.object, finding.rule) for finding in audit(archive, EXPECTED).findings]
+    return [(finding.object, finding.rule) for finding in audit(archive, EXPECTED, now=NOW).findings]
 
 
 def test_a_line_that_verifies_is_counted_and_the_pointer_may_carry_it(archive: MemoryArchive) -> None:
     (line,) = lines_of(archive, UNIVERSITY)
     archive.put(cosignature_key(2, cosigner_of(UNIVERSITY)), line)
     archive.replace_bytes(POINTER, archive.data(POINTER) + line)
-    report = audit(archive, EXPECTED)
+    report = audit(archive, EXPECTED, now=NOW)
     assert (report.findings, report.counts["cosignatures"]) == ([], 1)
     assert not any("witness" in note for note in report.notes)
 
@@ -45,6 +48,18 @@ def test_a_line_by_a_witness_whose_key_was_not_given_is_a_note(archive: MemoryAr
     report = audit(archive, EXPECTED)
     assert report.findings == []
     assert any("1 cosignatures are by witnesses" in note for note in report.notes)
+
+
+def test_a_log_that_no_known_witness_saw_is_told(archive: MemoryArchive) -> None:
+    """Whoever writes the log anew, or rolls it back, takes the lines that would contradict it away."""
+    assert "entries 0 to 1 were seen by no witness that is known" in audit(archive, EXPECTED).notes
+
+
+def test_a_line_of_the_future_is_found(archive: MemoryArchive) -> None:
+    key = cosignature_key(2, cosigner_of(UNIVERSITY))
+    archive.put(key, lines_of(archive, UNIVERSITY)[0])
+    found = audit(archive, EXPECTED, now=NOW - timedelta(minutes=2)).findings
+    assert [(finding.object, finding.rule) for finding in found] == [(key, "cosignature-future")]
 
 
 @pytest.mark.parametrize(

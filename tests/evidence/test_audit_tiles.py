@@ -152,6 +152,8 @@ def test_parts_that_only_an_older_checkpoint_needed_may_go(
         "tile/0/000.p/0",
         "tile/00/000",
         "tile/entries/000.bin",
+        "tile/63/000",
+        "tile/0/x999/x999/x999/x999/x999/999",
     ],
 )
 def test_what_no_size_of_this_log_gives_is_extra(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evidence.digests import digest_bytes
 from evidence.entry import CUSTODY, Entry
 from evidence.errors import CustodyError
 from evidence.segment import segment_key
+from tests.evidence import samples
 from tests.evidence.archives import (
     Log,
     MemoryArchive,
@@ -189,16 +190,24 @@ def test_objects_that_are_gone_without_a_second_person_are_missing(acts: list[st
     assert {rule for _, rule in rules(audited(archive, log))} == {"object-missing"}
 
 
-@pytest.mark.parametrize(("name", "explained"), [("Ben", True), ("AIKO ", False)])
+@pytest.mark.parametrize(
+    ("name", "later", "explained"),
+    [
+        ("Ben", timedelta(hours=1), True),
+        ("AIKO ", timedelta(hours=1), False),
+        ("Ben", timedelta(days=1), False),
+    ],
+    ids=["in time", "one person", "never entered"],
+)
 def test_an_erasure_between_deletion_and_entry_is_explained_by_the_second_persons_record(
-    name: str, explained: bool
+    name: str, later: timedelta, explained: bool
 ) -> None:
     archive, log = life("custody.erasure-requested")
     record = side_record("custody.erased", CAPTURE, name)
     archive.put("custody/2026/11/24/01KAR5Q8Z41X7JQ9D2N6V0D000.json", canonical(record))
     erase(archive)
     log.publish(archive)
-    report = audited(archive, log)
+    report = audited(archive, log, samples.MOMENT + later)
     assert {rule for _, rule in rules(report)} == (set() if explained else {"object-missing"})
     assert any("is not entered" in note for note in report.notes)
     assert any("as entry 7 asks, and not entered yet" in note for note in report.notes) == explained
@@ -309,9 +318,16 @@ def test_a_hold_that_is_off_while_its_release_is_under_way_is_a_note() -> None:
         "custody/2026/11/24/01KAR5Q8Z41X7JQ9D2N6V0D000.json",
         canonical(side_record("custody.released", CAPTURE)),
     )
-    report = audited(archive, log)
+    report = audited(archive, log, samples.MOMENT + timedelta(hours=1))
     assert report.findings == []
     assert any("its hold was taken off by custody/" in note for note in report.notes)
+    for unbelievable in (
+        timedelta(days=1),
+        timedelta(days=-1),
+    ):  # whoever lifted it can write such a record too
+        assert rules(audited(archive, log, samples.MOMENT + unbelievable)) == [
+            (warc_key(CAPTURE), "custody-hold-lifted")
+        ]
 
 
 def test_a_hold_that_no_entry_speaks_of_is_a_note() -> None:

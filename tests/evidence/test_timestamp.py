@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rfc3161_client import HashAlgorithm
@@ -120,6 +121,13 @@ def test_a_token_outlives_its_certificate(alpha, response, request_):
 
 def test_a_certificate_that_is_for_something_else(alpha, response, request_):
     assert refused(alpha.misused(response), request_, roots(alpha)) == "certificate-use"
+
+
+def test_a_certificate_put_in_the_place_of_the_one_that_signed(alpha, response, request_):
+    """Of the same key and by the same authority, as after a renewal: the signature covers which of them it was."""
+    der = serialization.Encoding.DER
+    own, twin = (one.public_bytes(der) for one in (alpha.signers["tsa"].certificate, alpha.twin()))
+    assert refused(response.replace(own, twin), request_, roots(alpha)) == "signer"
 
 
 def test_a_time_that_is_yet_to_come(alpha, response, request_):

@@ -169,6 +169,15 @@ def test_both_sides_of_a_fork_are_kept_once_and_the_tree_that_was_cosigned_stays
     assert witness.add_checkpoint(submission(5, leaves(6)).encode()).status == 200
 
 
+def test_a_bad_proof_where_nothing_is_held_contradicts_nothing_and_is_answered(
+    tmp_path: Path, witness: Witness
+) -> None:
+    answer = witness.add_checkpoint(Submission(0, (bytes(32),), note_of(leaves(5))).encode())
+    assert answer.status == 422
+    assert "evidence" not in answer.detail
+    assert witness.add_checkpoint(submission(0, leaves(5)).encode()).status == 200
+
+
 def test_a_request_that_nobody_of_the_log_signed_leaves_nothing_behind(
     tmp_path: Path, witness: Witness
 ) -> None:
