@@ -32,6 +32,7 @@ from evidence.errors import (
     LedgerUnavailableError,
     ObjectConflictError,
     UnreachableError,
+    UsageError,
 )
 from evidence.timestamp import Timestamp, request_for
 from storage.archive import Archive
@@ -193,7 +194,7 @@ class Anchors:
                 if isinstance(answer, AkashiError):
                     raise answer
                 yield self._keep(newest, url, requests[url], answer, end)
-            except (UnreachableError, CheckFailedError, ObjectConflictError) as error:
+            except (UnreachableError, UsageError, CheckFailedError, ObjectConflictError) as error:
                 yield Attempt(url, problem=error.detail, next=error.next)
 
     def _keep(self, newest: Newest, url: str, request: bytes, response: bytes, end: float) -> Attempt:
@@ -253,9 +254,8 @@ def stamp_at_end(archive: Archive) -> str:
     if anchors.age(anchors.entries(), datetime.now(UTC)) < timedelta(minutes=settings.timestamp_minutes):
         return ""
     attempts = anchors.stamp(SECONDS_AT_END)
-    good = [attempt for attempt in attempts if attempt.timestamp]
-    if good:
-        return "the ledger was timestamped by " + ", ".join(attempt.authority for attempt in good)
-    if attempts:
-        return f"the ledger waits for a timestamp: {attempts[0].problem}; next: akashi ledger timestamp"
-    return ""
+    good = [attempt.authority for attempt in attempts if attempt.timestamp]
+    told = [f"the ledger was timestamped by {', '.join(good)}"] if good else []
+    if bad := [attempt.problem for attempt in attempts if not attempt.timestamp]:
+        told.append(f"the ledger waits for a timestamp: {'; '.join(bad)}; next: akashi ledger timestamp")
+    return "\n".join(told)

@@ -225,6 +225,27 @@ def test_the_end_of_a_run_stamps_once_an_hour_and_tells_what_it_could_not(archiv
     assert stamp_at_end(archive) == ""
 
 
+def test_the_end_of_a_run_tells_also_who_did_not_stamp(archive, alpha):
+    asking(archive, "http://127.0.0.1:9/tsa", alpha.url())
+    good, bad = stamp_at_end(archive).splitlines()
+    assert alpha.url() in good
+    assert "127.0.0.1:9" in bad
+
+
+def test_a_name_that_is_no_url_is_the_problem_of_that_authority_alone(archive, alpha):
+    bad, accented, good = asking(archive, "ftp://x/", f"{alpha.url()}/\u00e9", alpha.url()).stamp()
+    assert "neither http nor https" in bad.problem
+    assert "not ASCII" in accented.problem
+    assert good.timestamp
+
+
+def test_a_certificate_that_names_what_nobody_can_ask_costs_no_timestamp(archive, monkeypatch):
+    monkeypatch.setattr("storage.authorities._responder", lambda _: "ldap://directory.example/cn=ocsp")
+    (attempt,) = Anchors(archive).stamp()
+    assert attempt.timestamp
+    assert "no word on revocation" in attempt.notes[0]
+
+
 def test_authorities_are_asked_at_once(archive, alpha, beta):
     anchors = asking(archive, alpha.url("/slow"), beta.url("/slow"))
     began = time.monotonic()
