@@ -17,7 +17,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -107,10 +106,12 @@ class Witness:
         assert decision.checkpoint is not None  # noqa: S101 - for mypy: the caller asked
         folder = self._folder(decision.checkpoint.origin)
         name = f"{decision.checkpoint.size}-{hashlib.sha256(decision.text.encode()).hexdigest()[:16]}"
-        for suffix, side in (("held", (folder / "held").read_bytes()), ("request", data)):
-            with suppress(FileExistsError):
-                (folder / f"{name}.{suffix}").touch(mode=0o600, exist_ok=False)
-                write_private(folder / f"{name}.{suffix}", side)
+        for path, side in (
+            (folder / f"{name}.held", (folder / "held").read_bytes()),
+            (folder / f"{name}.request", data),
+        ):
+            if not path.exists():
+                write_private(path, side)
 
     def _folder(self, origin: str) -> Path:
         folder = self._state / hashlib.sha256(origin.encode()).hexdigest()[:16]
