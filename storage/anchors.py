@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from evidence.anchors import CHAIN, OCSP, OPINION, QUERY, RESPONSE, anchor_key, is_due, read_token
 from evidence.canonical import parse_utc, utc
-from evidence.checkpoint import Checkpoint, checkpoint_key, parse_checkpoint
+from evidence.checkpoint import Checkpoint, checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.entry import ANCHOR, Entry
 from evidence.errors import (
@@ -96,32 +96,21 @@ class Anchors:
         """All anchor entries, oldest first."""
         return [entry for entry in self._archive.ledger.entries_of(self._origin) if entry.type == ANCHOR]
 
-    def newest(self) -> Newest:
-        """The newest checkpoint. Raises LedgerUnavailableError if it is not what was signed."""
-        expected = self._archive.keyring.expectations()
-        if expected.size is None:
-            raise LedgerUnavailableError("no checkpoint was signed yet", next="akashi doctor")
-        note = self._store.read(checkpoint_key(expected.size))
-        checkpoint = parse_checkpoint(note, expected.vkeys)
-        if (checkpoint.size, checkpoint.root) != (expected.size, expected.root):
-            raise LedgerUnavailableError(
-                f"{checkpoint_key(expected.size)} is not what was signed", next="run `akashi audit`"
-            )
-        return Newest(checkpoint, note)
-
     def read(self, entry: Entry) -> Anchor:
-        """What an entry's token says. Raises FileNotFoundError, StoreUnavailableError."""
+        """What an entry's token says. Raises StoreUnavailableError."""
         objects = {item["key"]: item["version"] for item in entry.body["objects"]}
-        request, response = (
-            self._store.read(key, objects[key] or None)
-            for ending in (QUERY, RESPONSE)
-            for key in objects
-            if key.endswith(ending)
-        )
-        note = self._store.read(checkpoint_key(entry.body["size"]))
         try:
+            request, response = (
+                self._store.read(key, objects[key] or None)
+                for ending in (QUERY, RESPONSE)
+                for key in objects
+                if key.endswith(ending)
+            )
+            note = self._store.read(checkpoint_key(entry.body["size"]))
             return Anchor(entry, read_token(response, request, note, self._roots))
-        except AkashiError as error:
+        except FileNotFoundError as error:
+            return Anchor(entry, None, f"{error} is gone: run `akashi audit`")
+        except CheckFailedError as error:
             return Anchor(entry, None, error.detail)
 
     def expiring(self, entries: Sequence[Entry], now: datetime) -> list[Anchor]:
@@ -158,7 +147,7 @@ class Anchors:
         end = time.monotonic() + seconds
         with self._alone(seconds):
             entries = self.entries()
-            newest = self.newest()
+            newest = Newest(*self._archive.newest())
             size = newest.checkpoint.size
             stamped = {entry.body["authority"] for entry in entries if entry.body["size"] == size}
             authorities = dict.fromkeys(self._settings.timestamp_authorities)

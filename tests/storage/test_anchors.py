@@ -14,7 +14,7 @@ from evidence.audit import audit
 from evidence.checkpoint import checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.entry import Entry
-from evidence.errors import StoreUnavailableError, TimestampError, UsageError
+from evidence.errors import LedgerUnavailableError, StoreUnavailableError, TimestampError, UsageError
 from evidence.timestamp import request_for
 from storage.anchors import Anchors, stamp_at_end
 from storage.archive import Archive
@@ -23,7 +23,7 @@ from storage.catalogue import Catalogue
 from storage.keyring import Keyring
 from storage.settings import Settings
 from tests.storage.faults import Fault, FaultyStore
-from tests.storage.test_ledger import append
+from tests.storage.test_ledger import append, remove
 
 
 @pytest.fixture
@@ -244,6 +244,17 @@ def test_a_certificate_that_names_what_nobody_can_ask_costs_no_timestamp(archive
     (attempt,) = Anchors(archive).stamp()
     assert attempt.timestamp
     assert "no word on revocation" in attempt.notes[0]
+
+
+def test_objects_that_are_gone_are_named_with_what_to_do(archive, store):
+    (attempt,) = Anchors(archive).stamp()
+    entry = Entry.decode(archive.ledger.entry_bytes(attempt.entry))
+    (response,) = (item["key"] for item in entry.body["objects"] if item["key"].endswith(RESPONSE))
+    remove(store, response)
+    assert Anchors(archive).read(entry).problem == f"{response} is gone: run `akashi audit`"
+    remove(store, checkpoint_key(archive.ledger.size))
+    with pytest.raises(LedgerUnavailableError, match="is lost, or not what was signed"):
+        Anchors(archive).stamp(all_=True)
 
 
 def test_authorities_are_asked_at_once(archive, alpha, beta):
