@@ -41,6 +41,14 @@ class OneFileEach(click.Group):
         command: click.Command = importlib.import_module(self._files[cmd_name]).command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but whoever stops reading our lines is not told of a failed check, which 1 would mean."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
+
 
 @click.group(cls=OneFileEach, names=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="akashi", message="akashi %(version)s")
@@ -82,9 +90,6 @@ def main() -> None:
         sys.exit(2)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: not our error
-        sys.exit(0)
     except OSError as error:
         complain(AkashiError(str(error), next="akashi doctor shows what this machine lacks"))
         sys.exit(5 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 1)
