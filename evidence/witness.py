@@ -125,7 +125,6 @@ def extend(held: Tree, submission: Submission, checkpoint: Checkpoint) -> Decisi
     try:
         check_consistency(held.size, held.root, size, root, submission.path)
     except ProofError as error:
-        return Decision(
-            UNPROCESSABLE, f"from {held.size} to {size}: {error.detail}", contradicts=held.size > 0
-        )
+        detail = f"from {held.size} to {size}: {error.detail}"
+        return Decision(UNPROCESSABLE, detail, contradicts=held.size > 0)
     return Decision(OK, f"size {size} continues {held.size}", checkpoint=checkpoint)

@@ -45,8 +45,7 @@ T = TypeVar("T")
 _LONGEST_PAUSE: Final = 5.0
 _RESUMES: Final = 8
 _PAGE: Final = 128
-"""Keys asked for at once: SeaweedFS waits for ever on a page of 300 that holds folders (its one SQLite connection is
-busy with the outer folder, whose stream waits for the inner one)."""
+"""Keys asked for at once: of SeaweedFS (`weed mini`) a page of 300 that held folders was seen never to come."""
 _BROKEN: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _DOCTOR: Final = "run `akashi doctor` for what the store lacks"
 
