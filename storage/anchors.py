@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -47,13 +47,6 @@ SECONDS: Final = 10.0
 """For all authorities to answer a person who asked."""
 SECONDS_AT_END: Final = 3.0
 """The same at the end of a run, which nothing may hold up."""
-
-
-class Newest(NamedTuple):
-    """The newest checkpoint and its stored bytes, which are what is stamped."""
-
-    checkpoint: Checkpoint
-    note: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +140,15 @@ class Anchors:
         end = time.monotonic() + seconds
         with self._alone(seconds):
             entries = self.entries()
-            newest = Newest(*self._archive.newest())
-            size = newest.checkpoint.size
+            checkpoint, note = self._archive.newest()
+            size = checkpoint.size
             stamped = {entry.body["authority"] for entry in entries if entry.body["size"] == size}
             authorities = dict.fromkeys(self._settings.timestamp_authorities)
             urls = [url for url in authorities if url not in stamped]
             if not all_:
                 due = self.due(entries, size, datetime.now(UTC))
                 urls = [url for url in urls if url in due]
-            return list(self._stamp(newest, urls, end))
+            return list(self._stamp(checkpoint, note, urls, end))
 
     @contextmanager
     def _alone(self, patience: float) -> Iterator[None]:
@@ -167,11 +160,11 @@ class Anchors:
         finally:
             os.close(descriptor)
 
-    def _stamp(self, newest: Newest, urls: Sequence[str], end: float) -> Iterator[Attempt]:
-        size = newest.checkpoint.size
-        requests = {
-            url: self._stored(anchor_key(size, url, QUERY)) or request_for(newest.note) for url in urls
-        }
+    def _stamp(
+        self, checkpoint: Checkpoint, note: bytes, urls: Sequence[str], end: float
+    ) -> Iterator[Attempt]:
+        size = checkpoint.size
+        requests = {url: self._stored(anchor_key(size, url, QUERY)) or request_for(note) for url in urls}
         stored = {url: self._stored(anchor_key(size, url, RESPONSE)) for url in urls}
         asked = {url: request for url, request in requests.items() if stored[url] is None}
         answers = ask(
@@ -182,17 +175,19 @@ class Anchors:
             try:
                 if isinstance(answer, AkashiError):
                     raise answer
-                yield self._keep(newest, url, requests[url], answer, end)
+                yield self._keep(checkpoint, note, url, requests[url], answer, end)
             except (UnreachableError, UsageError, CheckFailedError, ObjectConflictError) as error:
                 yield Attempt(url, problem=error.detail, next=error.next)
 
-    def _keep(self, newest: Newest, url: str, request: bytes, response: bytes, end: float) -> Attempt:
+    def _keep(
+        self, checkpoint: Checkpoint, note: bytes, url: str, request: bytes, response: bytes, end: float
+    ) -> Attempt:
         """Check a response, store it with what belongs to it, and enter it."""
         roots = self._roots
-        timestamp = read_token(response, request, newest.note, roots)
+        timestamp = read_token(response, request, note, roots)
         notes, made = [], {QUERY: request, RESPONSE: response, CHAIN: _chain(timestamp, roots)}
         if timestamp.reordered:
-            made[OPINION] = second_opinion(response, newest.note, timestamp, roots).encode()
+            made[OPINION] = second_opinion(response, note, timestamp, roots).encode()
             notes.append("its certificates are not in DER's order: openssl's second opinion is kept")
         try:
             private = self._settings.ledger_allow_private
@@ -201,7 +196,7 @@ class Anchors:
             notes.append(f"its certificate's OCSP responder says: {word}")
         except UnreachableError as error:
             notes.append(f"no word on revocation: {error.detail}")
-        size, root = newest.checkpoint.size, newest.checkpoint.root.hex()
+        size, root = checkpoint.size, checkpoint.root.hex()
         objects = [self._put(anchor_key(size, url, ending), data) for ending, data in made.items()]
         body = {
             "authority": url,

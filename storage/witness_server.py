@@ -106,11 +106,8 @@ class Witness:
         assert decision.checkpoint is not None  # noqa: S101 - for mypy: the caller asked
         folder = self._folder(decision.checkpoint.origin)
         name = f"{decision.checkpoint.size}-{hashlib.sha256(decision.text.encode()).hexdigest()[:16]}"
-        for path, side in (
-            (folder / f"{name}.held", (folder / "held").read_bytes()),
-            (folder / f"{name}.request", data),
-        ):
-            if not path.exists():
+        for suffix, side in (("held", (folder / "held").read_bytes()), ("request", data)):
+            if not (path := folder / f"{name}.{suffix}").exists():
                 write_private(path, side)
 
     def _folder(self, origin: str) -> Path:
