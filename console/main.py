@@ -23,6 +23,10 @@ COMMANDS: Final = (
 )
 
 
+_PATHS: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EROFS}
+"""What is wrong with a path that somebody gave."""
+
+
 class OneFileEach(click.Group):
     """Loads a command from `console/<prefix><name>.py` only when it is asked for, so that each starts quickly."""
 
@@ -92,7 +96,7 @@ def main() -> None:
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
         complain(AkashiError(str(error), next="akashi doctor shows what this machine lacks"))
-        sys.exit(5 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 1)
+        sys.exit(5 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 2 if error.errno in _PATHS else 1)
 
 
 if __name__ == "__main__":
