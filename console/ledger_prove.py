@@ -77,7 +77,10 @@ def _wanted(archive: Archive, what: str, size: int) -> dict[str, int]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.read_bytes() != data:
-        raise UsageError(f"{path} holds something else", next="give another --to, or move it away")
-    path.write_bytes(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.read_bytes() != data:
+            raise UsageError(f"{path} holds something else", next="give another --to, or move it away")
+        path.write_bytes(data)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise UsageError(f"--to: {error}", next="give another --to, or move it away") from error

@@ -23,6 +23,10 @@ COMMANDS: Final = (
 )
 
 
+_PATHS: Final = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EROFS}
+"""What is wrong with a path that somebody gave."""
+
+
 class OneFileEach(click.Group):
     """Loads a command from `console/<prefix><name>.py` only when it is asked for, so that each starts quickly."""
 
@@ -40,6 +44,14 @@ class OneFileEach(click.Group):
             return None
         command: click.Command = importlib.import_module(self._files[cmd_name]).command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but whoever stops reading our lines is not told of a failed check, which 1 would mean."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(128 + signal.SIGPIPE) from error
 
 
 @click.group(cls=OneFileEach, names=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,12 +94,9 @@ def main() -> None:
         sys.exit(2)
     except click.Abort:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away: not our error
-        sys.exit(0)
     except OSError as error:
         complain(AkashiError(str(error), next="akashi doctor shows what this machine lacks"))
-        sys.exit(5 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 1)
+        sys.exit(5 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 2 if error.errno in _PATHS else 1)
 
 
 if __name__ == "__main__":

@@ -77,30 +77,38 @@ class ObjectAudit:
         return (head for prefix in PREFIXES for head in self._source.list(prefix))
 
     def _audit_capture(self, ended: Entry, ledger: Ledger) -> None:
-        report, warcs = self._report, dict[str, WarcReading]()
+        warcs = dict[str, WarcReading]()
         if erased := self._custody.erased(ended.subject):
             self._audit_erased(ended, erased)
             return
         items = [item for item in ended.ended["objects"] if self._is_present(item, ended)]
         for item in sorted(items, key=lambda item: item["key"].endswith(_MANIFEST)):  # the manifest last
-            key = item["key"]
-            open_at = partial(self._source.open, key, self._version(item, ended))
-            report.counts["objects"] += 1
-            if key.endswith(".warc.gz"):
-                warcs[key] = read_whole_warc(open_at, item, ended, report)
-                if ended.type == CRAWL_ENDED and warcs[key].sound:
-                    self._audit_crawl(key, warcs[key].sealed or b"", ended, ledger.started.get(ended.subject))
-            elif key.endswith(_MANIFEST):
-                with open_at() as stream:
-                    data = stream.read(MAX_MANIFEST + 1)
-                report.counts["bytes"] += len(data)
-                _audit_manifest(item, data, warcs, ended, ledger, report)
-            else:
-                with open_at() as stream:
-                    found = digest_stream(stream)
-                report.counts["bytes"] += found.size
-                if found != digests_of(item):
-                    report.findings.append(changed(item, found.size, ended))
+            try:
+                self._audit_object(item, ended, ledger, warcs)
+            except FileNotFoundError:  # it was listed: somebody deletes while we read
+                self._miss(item, ended)
+
+    def _audit_object(
+        self, item: ObjectJson, ended: Entry, ledger: Ledger, warcs: dict[str, WarcReading]
+    ) -> None:
+        key, report = item["key"], self._report
+        open_at = partial(self._source.open, key, self._version(item, ended))
+        report.counts["objects"] += 1
+        if key.endswith(".warc.gz"):
+            warcs[key] = read_whole_warc(open_at, item, ended, report)
+            if ended.type == CRAWL_ENDED and warcs[key].sound:
+                self._audit_crawl(key, warcs[key].sealed or b"", ended, ledger.started.get(ended.subject))
+        elif key.endswith(_MANIFEST):
+            with open_at() as stream:
+                data = stream.read(MAX_MANIFEST + 1)
+            report.counts["bytes"] += len(data)
+            _audit_manifest(item, data, warcs, ended, ledger, report)
+        else:
+            with open_at() as stream:
+                found = digest_stream(stream)
+            report.counts["bytes"] += found.size
+            if found != digests_of(item):
+                report.findings.append(changed(item, found.size, ended))
 
     def _audit_erased(self, ended: Entry, erased: Entry) -> None:
         for item in ended.ended["objects"]:
@@ -117,8 +125,12 @@ class ObjectAudit:
         """A side record's bytes, None (and a finding) if they are gone or not those that the entry names."""
         if not self._is_present(item, entry):
             return None
-        with self._source.open(item["key"], self._version(item, entry)) as stream:
-            data = stream.read(min(item["size"], MAX_RECORD) + 1)
+        try:
+            with self._source.open(item["key"], self._version(item, entry)) as stream:
+                data = stream.read(min(item["size"], MAX_RECORD) + 1)
+        except FileNotFoundError:
+            self._miss(item, entry)
+            return None
         self._report.counts["objects"] += 1
         self._report.counts["bytes"] += len(data)
         if digest_bytes(data) != digests_of(item):
@@ -137,17 +149,24 @@ class ObjectAudit:
             head.key == key for head in self._source.list(key)
         ):
             return True
+        self._miss(item, ended)
+        return False
+
+    def _miss(self, item: ObjectJson, ended: Entry) -> None:
+        """A finding for an object that is not there; a note where an erasure was begun."""
+        key = item["key"]
         if ended.type in CLOSING and (begun := self._custody.begun_erasure(ended.subject)):
             self._report.notes.append(f"{key} is gone: {begun}")
-            return False
+            return
         left = ", ".join(self._source.versions(key)) or "none"
         detail = f"named by entry {ended.index}, and not there (versions behind a delete marker: {left})"
         self._report.findings.append(Finding(key, "object-missing", detail, entry=ended.index))
-        return False
 
     def _version(self, item: ObjectJson, ended: Entry) -> str | None:
-        """The version to read: the one that the entry names, None for whatever there is."""
+        """The version to read: the one that the entry names, None for whatever there is. Raises FileNotFoundError."""
         ids, named = self._report.versions_of(self._source, item["key"]), item["version"]
+        if not ids:
+            raise FileNotFoundError(item["key"])
         if not named or named in ids:
             self._agree = self._agree or bool(named)
             return named or None

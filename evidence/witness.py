@@ -121,7 +121,7 @@ def extend(held: Tree, submission: Submission, checkpoint: Checkpoint) -> Decisi
         why = f"size {held.size} is held, not {submission.old}"
         return Decision(CONFLICT, why, held=held.size, contradicts=forked)
     if forked:
-        return Decision(CONFLICT, f"another root of size {size} is held", contradicts=True)
+        return Decision(CONFLICT, f"another root of size {size} is held", contradicts=held.size > 0)
     try:
         check_consistency(held.size, held.root, size, root, submission.path)
     except ProofError as error:

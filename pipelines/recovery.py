@@ -61,8 +61,8 @@ async def _close(capture: Capture, runtime: Runtime) -> bool:
             capture.discard()
             return False
         capture.facts["started_entry"] = entries[0].index
-    if "preserved" in capture.facts and await in_thread(closing_entry, runtime, capture.id) is not None:
-        await finish(capture, runtime)  # only the catalogue and the folder are left to do
+    if await in_thread(closing_entry, runtime, capture.id) is not None:
+        # Nothing is put again: it may have been erased since, and the catalogue has followed the ledger.
         capture.discard()
         return True
     if "sealed" not in capture.facts:

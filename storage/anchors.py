@@ -17,13 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from evidence.anchors import CHAIN, OCSP, OPINION, QUERY, RESPONSE, anchor_key, is_due, read_token
 from evidence.canonical import parse_utc, utc
-from evidence.checkpoint import Checkpoint, checkpoint_key, parse_checkpoint
+from evidence.checkpoint import Checkpoint, checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.entry import ANCHOR, Entry
 from evidence.errors import (
@@ -32,6 +32,7 @@ from evidence.errors import (
     LedgerUnavailableError,
     ObjectConflictError,
     UnreachableError,
+    UsageError,
 )
 from evidence.timestamp import Timestamp, request_for
 from storage.archive import Archive
@@ -46,13 +47,6 @@ SECONDS: Final = 10.0
 """For all authorities to answer a person who asked."""
 SECONDS_AT_END: Final = 3.0
 """The same at the end of a run, which nothing may hold up."""
-
-
-class Newest(NamedTuple):
-    """The newest checkpoint and its stored bytes, which are what is stamped."""
-
-    checkpoint: Checkpoint
-    note: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +89,21 @@ class Anchors:
         """All anchor entries, oldest first."""
         return [entry for entry in self._archive.ledger.entries_of(self._origin) if entry.type == ANCHOR]
 
-    def newest(self) -> Newest:
-        """The newest checkpoint. Raises LedgerUnavailableError if it is not what was signed."""
-        expected = self._archive.keyring.expectations()
-        if expected.size is None:
-            raise LedgerUnavailableError("no checkpoint was signed yet", next="akashi doctor")
-        note = self._store.read(checkpoint_key(expected.size))
-        checkpoint = parse_checkpoint(note, expected.vkeys)
-        if (checkpoint.size, checkpoint.root) != (expected.size, expected.root):
-            raise LedgerUnavailableError(
-                f"{checkpoint_key(expected.size)} is not what was signed", next="run `akashi audit`"
-            )
-        return Newest(checkpoint, note)
-
     def read(self, entry: Entry) -> Anchor:
-        """What an entry's token says. Raises FileNotFoundError, StoreUnavailableError."""
+        """What an entry's token says. Raises StoreUnavailableError."""
         objects = {item["key"]: item["version"] for item in entry.body["objects"]}
-        request, response = (
-            self._store.read(key, objects[key] or None)
-            for ending in (QUERY, RESPONSE)
-            for key in objects
-            if key.endswith(ending)
-        )
-        note = self._store.read(checkpoint_key(entry.body["size"]))
         try:
+            request, response = (
+                self._store.read(key, objects[key] or None)
+                for ending in (QUERY, RESPONSE)
+                for key in objects
+                if key.endswith(ending)
+            )
+            note = self._store.read(checkpoint_key(entry.body["size"]))
             return Anchor(entry, read_token(response, request, note, self._roots))
-        except AkashiError as error:
+        except FileNotFoundError as error:
+            return Anchor(entry, None, f"{error} is gone: run `akashi audit`")
+        except CheckFailedError as error:
             return Anchor(entry, None, error.detail)
 
     def expiring(self, entries: Sequence[Entry], now: datetime) -> list[Anchor]:
@@ -157,15 +140,15 @@ class Anchors:
         end = time.monotonic() + seconds
         with self._alone(seconds):
             entries = self.entries()
-            newest = self.newest()
-            size = newest.checkpoint.size
+            checkpoint, note = self._archive.newest()
+            size = checkpoint.size
             stamped = {entry.body["authority"] for entry in entries if entry.body["size"] == size}
             authorities = dict.fromkeys(self._settings.timestamp_authorities)
             urls = [url for url in authorities if url not in stamped]
             if not all_:
                 due = self.due(entries, size, datetime.now(UTC))
                 urls = [url for url in urls if url in due]
-            return list(self._stamp(newest, urls, end))
+            return list(self._stamp(checkpoint, note, urls, end))
 
     @contextmanager
     def _alone(self, patience: float) -> Iterator[None]:
@@ -177,11 +160,11 @@ class Anchors:
         finally:
             os.close(descriptor)
 
-    def _stamp(self, newest: Newest, urls: Sequence[str], end: float) -> Iterator[Attempt]:
-        size = newest.checkpoint.size
-        requests = {
-            url: self._stored(anchor_key(size, url, QUERY)) or request_for(newest.note) for url in urls
-        }
+    def _stamp(
+        self, checkpoint: Checkpoint, note: bytes, urls: Sequence[str], end: float
+    ) -> Iterator[Attempt]:
+        size = checkpoint.size
+        requests = {url: self._stored(anchor_key(size, url, QUERY)) or request_for(note) for url in urls}
         stored = {url: self._stored(anchor_key(size, url, RESPONSE)) for url in urls}
         asked = {url: request for url, request in requests.items() if stored[url] is None}
         answers = ask(
@@ -192,17 +175,19 @@ class Anchors:
             try:
                 if isinstance(answer, AkashiError):
                     raise answer
-                yield self._keep(newest, url, requests[url], answer, end)
-            except (UnreachableError, CheckFailedError, ObjectConflictError) as error:
+                yield self._keep(checkpoint, note, url, requests[url], answer, end)
+            except (UnreachableError, UsageError, CheckFailedError, ObjectConflictError) as error:
                 yield Attempt(url, problem=error.detail, next=error.next)
 
-    def _keep(self, newest: Newest, url: str, request: bytes, response: bytes, end: float) -> Attempt:
+    def _keep(
+        self, checkpoint: Checkpoint, note: bytes, url: str, request: bytes, response: bytes, end: float
+    ) -> Attempt:
         """Check a response, store it with what belongs to it, and enter it."""
         roots = self._roots
-        timestamp = read_token(response, request, newest.note, roots)
+        timestamp = read_token(response, request, note, roots)
         notes, made = [], {QUERY: request, RESPONSE: response, CHAIN: _chain(timestamp, roots)}
         if timestamp.reordered:
-            made[OPINION] = second_opinion(response, newest.note, timestamp, roots).encode()
+            made[OPINION] = second_opinion(response, note, timestamp, roots).encode()
             notes.append("its certificates are not in DER's order: openssl's second opinion is kept")
         try:
             private = self._settings.ledger_allow_private
@@ -211,7 +196,7 @@ class Anchors:
             notes.append(f"its certificate's OCSP responder says: {word}")
         except UnreachableError as error:
             notes.append(f"no word on revocation: {error.detail}")
-        size, root = newest.checkpoint.size, newest.checkpoint.root.hex()
+        size, root = checkpoint.size, checkpoint.root.hex()
         objects = [self._put(anchor_key(size, url, ending), data) for ending, data in made.items()]
         body = {
             "authority": url,
@@ -253,9 +238,8 @@ def stamp_at_end(archive: Archive) -> str:
     if anchors.age(anchors.entries(), datetime.now(UTC)) < timedelta(minutes=settings.timestamp_minutes):
         return ""
     attempts = anchors.stamp(SECONDS_AT_END)
-    good = [attempt for attempt in attempts if attempt.timestamp]
-    if good:
-        return "the ledger was timestamped by " + ", ".join(attempt.authority for attempt in good)
-    if attempts:
-        return f"the ledger waits for a timestamp: {attempts[0].problem}; next: akashi ledger timestamp"
-    return ""
+    good = [attempt.authority for attempt in attempts if attempt.timestamp]
+    told = [f"the ledger was timestamped by {', '.join(good)}"] if good else []
+    if bad := [attempt.problem for attempt in attempts if not attempt.timestamp]:
+        told.append(f"the ledger waits for a timestamp: {'; '.join(bad)}; next: akashi ledger timestamp")
+    return "\n".join(told)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
+from evidence.checkpoint import Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.digests import digest_bytes
 from evidence.entry import Entry
-from evidence.errors import CheckFailedError, UsageError
+from evidence.errors import CheckFailedError, LedgerUnavailableError, NoteError, UsageError
 from evidence.manifest import parse_manifest
 from storage.catalogue import Catalogue
 from storage.connect import open_store
@@ -55,9 +57,25 @@ class Archive:
         what = "no capture begins" if not rows else f"{len(rows)} captures begin"
         raise UsageError(f"{what} with {capture!r}", next="akashi list shows what the archive holds")
 
+    def newest(self) -> tuple[Checkpoint, bytes]:
+        """The newest checkpoint and its stored bytes. Raises LedgerUnavailableError if it is not what was signed."""
+        signed = self.keyring.remembered()
+        if signed is None:
+            raise LedgerUnavailableError("no checkpoint was signed yet", next="akashi doctor")
+        key = checkpoint_key(signed.size)
+        with suppress(FileNotFoundError, NoteError):
+            note = self.store.read(key)
+            checkpoint = parse_checkpoint(note, self.keyring.verifiers)
+            if (checkpoint.size, checkpoint.root) == (signed.size, signed.root):
+                return checkpoint, note
+        raise LedgerUnavailableError(f"{key} is lost, or not what was signed", next="run `akashi audit`")
+
     def manifest(self, row: dict[str, Any]) -> dict[str, Any]:
         """The stored manifest of a capture, as its ledger entry names it. Raises CheckFailedError."""
-        data = self.store.read(row["manifest"])
+        try:
+            data = self.store.read(row["manifest"])
+        except FileNotFoundError as error:
+            raise CheckFailedError(f"{error} is gone", rule="object-missing", next="akashi audit") from error
         named = {
             one["key"]: one["sha256"]
             for one in Entry.decode(self.ledger.entry_bytes(row["entry"])).body["objects"]

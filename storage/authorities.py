@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import queue
 import subprocess
 import tempfile
-import threading
-import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -50,35 +48,25 @@ def ask(
     requests: Mapping[str, bytes], seconds: float, *, allow_private: bool
 ) -> dict[str, bytes | AkashiError]:
     """Each authority's response to its request, or why there is none; all at once, within these seconds."""
-    answers: queue.SimpleQueue[tuple[str, bytes | AkashiError]] = queue.SimpleQueue()
 
-    def one(url: str, request: bytes) -> None:
+    def one(url: str) -> bytes | AkashiError:
         try:
             status, body = post(
                 url,
-                request,
+                requests[url],
                 content_type=REQUEST_TYPE,
                 timeout=seconds,
                 limit=MAX_RESPONSE,
                 allow_private=allow_private,
             )
         except AkashiError as error:
-            answers.put((url, error))
-            return
-        wrong = UnreachableError(f"{url}: HTTP status {status}", next=_LATER)
-        answers.put((url, body if status == HTTPStatus.OK else wrong))
+            return error
+        return (
+            body if status == HTTPStatus.OK else UnreachableError(f"{url}: HTTP status {status}", next=_LATER)
+        )
 
-    for url, request in requests.items():  # daemons: a resolver that hangs must not hold up our end
-        threading.Thread(target=one, args=(url, request), name="authority", daemon=True).start()
-    end, got = time.monotonic() + seconds, dict[str, bytes | AkashiError]()
-    while len(got) < len(requests):
-        try:
-            url, answer = answers.get(timeout=max(0.0, end - time.monotonic()))
-        except queue.Empty:
-            break
-        got[url] = answer
-    late = {url: UnreachableError(f"{url}: no answer in {seconds:g} s", next=_LATER) for url in requests}
-    return {url: got.get(url, late[url]) for url in requests}
+    with ThreadPoolExecutor(max(1, len(requests))) as pool:
+        return dict(zip(requests, pool.map(one, requests), strict=True))
 
 
 _LATER: Final = "it is tried again with the next run, or by akashi ledger timestamp"
@@ -114,14 +102,17 @@ def revocation(
         raise UnreachableError("its certificate names no OCSP responder, or its issuer is not known")
     # RFC 5019 §2.1.1: SHA-1 names the certificate, it secures nothing; many responders know no other.
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, SHA1())  # noqa: S303
-    status, body = post(
-        url,
-        builder.build().public_bytes(Encoding.DER),
-        content_type="application/ocsp-request",
-        timeout=seconds,
-        limit=MAX_RESPONSE,
-        allow_private=allow_private,
-    )
+    try:
+        status, body = post(
+            url,
+            builder.build().public_bytes(Encoding.DER),
+            content_type="application/ocsp-request",
+            timeout=seconds,
+            limit=MAX_RESPONSE,
+            allow_private=allow_private,
+        )
+    except UsageError as error:  # the certificate names what nobody can ask, e.g. ldap:
+        raise UnreachableError(error.detail) from error
     try:
         answer = ocsp.load_der_ocsp_response(body)
         word = answer.certificate_status.name.lower()

@@ -82,7 +82,12 @@ def copy_to_folder(store: ObjectStore, folder: Path) -> tuple[int, int]:
         for listed in store.list(prefix):
             path = folder.joinpath(*check_key(listed.key).split("/"))
             path.parent.mkdir(parents=True, exist_ok=True)
-            digests, head = store.download(listed.key, path), store.head(listed.key)
+            try:
+                digests, head = store.download(listed.key, path), store.head(listed.key)
+            except FileNotFoundError:
+                if store.head(listed.key) is not None:
+                    raise
+                continue  # erased since it was listed; if it was not, an audit of the copy says so
             if head is None or digests.size != head.size or head.sha256 not in {None, digests.sha256}:
                 raise StoreUnavailableError(
                     f"the copy of {listed.key} is not what the store tells", next="run `akashi audit`"

@@ -13,15 +13,16 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
-from threading import Timer
+from threading import Thread, Timer
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
 from evidence.errors import RefusedError, UnreachableError, UsageError
-from storage.resolver import Resolver, parse_url
+from storage.resolver import Addresses, Resolver, parse_url
 
 _UNIX: Final = re.compile(r"unix:(/[^:]*):(/.*)")
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
@@ -41,8 +42,8 @@ def post(
 
     A server on this machine may be named by its socket: `unix:/path/of/it:/target`.
 
-    `timeout` is in seconds from the first connection to the last byte (a resolver that hangs comes
-    on top), `limit` in bytes of the body; `allow_private` lifts the address check, nothing else.
+    `timeout` is in seconds from the name's resolution to the last byte, `limit` in bytes of the body;
+    `allow_private` lifts the address check, nothing else.
     Raises UnreachableError when there is no whole answer within both, or an address is refused;
     UsageError for a URL that none can be, and for AKASHI_EXTRA_CA or AKASHI_HOSTS malformed.
     """
@@ -51,9 +52,11 @@ def post(
     scheme, host, port = ("unix", "localhost", 80) if local else parse_url(url)
     parts = urlsplit(url)
     target = local[2] if local else (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not target.isascii():
+        raise UsageError(f"{url!r}: its path is not ASCII", next="write it percent-encoded")
     context = _trust() if scheme == "https" else None
     resolver = Resolver(allow_private=allow_private)
-    with _told(url), _local(local[1]) if local else _connected(host, port, end, resolver) as raw:
+    with _told(url), _local(local[1], end) if local else _connected(host, port, end, resolver) as raw:
         # Without the handshake, which may hang as well: it belongs behind the deadline.
         stream = (
             context.wrap_socket(raw, do_handshake_on_connect=False, server_hostname=host) if context else raw
@@ -123,7 +126,7 @@ def _told(url: str) -> Iterator[None]:
 
 def _connected(host: str, port: int, end: float, resolver: Resolver) -> socket.socket:
     """A socket to the first address that takes one. Raises RefusedError, OSError."""
-    addresses = resolver.resolve(host)
+    addresses = _resolved(host, end, resolver)
     for left, address in zip(range(len(addresses) - 1, -1, -1), addresses, strict=True):
         patience = max(0.001, end - time.monotonic()) / (left + 1)
         try:
@@ -137,10 +140,30 @@ def _connected(host: str, port: int, end: float, resolver: Resolver) -> socket.s
     raise OSError("no address")
 
 
-def _local(path: str) -> socket.socket:
+def _resolved(host: str, end: float, resolver: Resolver) -> Addresses:
+    """The name's addresses; the system's resolver, which knows no deadline, is left behind at ours."""
+    asked: Future[Addresses] = Future()
+
+    def resolve() -> None:
+        try:
+            asked.set_result(resolver.resolve(host))
+        except (RefusedError, OSError) as error:
+            asked.set_exception(error)
+
+    Thread(target=resolve, name="resolver", daemon=True).start()
+    try:
+        return asked.result(max(0.001, end - time.monotonic()))
+    except TimeoutError as error:
+        raise TimeoutError("its name was not resolved in time") from error
+
+
+def _local(path: str, end: float) -> socket.socket:
+    """A socket of this machine; connecting waits where a process that hangs does not accept. Raises OSError."""
     stream = socket.socket(socket.AF_UNIX)
     try:
+        stream.settimeout(max(0.001, end - time.monotonic()))
         stream.connect(path)
+        stream.settimeout(None)
     except OSError:
         stream.close()
         raise

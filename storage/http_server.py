@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import socketserver
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,7 +42,7 @@ Handle = Callable[[str, Message, bytes], Answer]
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens at `host:port` or `unix:/path` (mode 0600) as soon as it is made. Raises UsageError, OSError.
+    """Listens at `host:port` or `unix:/path` (mode 0600) as soon as it is made. Raises UsageError.
 
     `told` gets the facts of each request: peer, path, status, detail. `limit` is in bytes of a body.
     """
@@ -58,22 +57,34 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self._room = BoundedSemaphore(_CONNECTIONS)
         self._socket: Path | None = None
         matched = _ADDRESS.fullmatch(listen)
-        if listen.startswith("unix:/"):
-            self._socket = Path(listen.removeprefix("unix:"))
-            self.address_family = socket.AF_UNIX
-            with suppress(FileNotFoundError):
-                if stat.S_ISSOCK(self._socket.lstat().st_mode):  # of one that was killed
-                    self._socket.unlink()
-            mask = os.umask(0o177)
-            try:
-                super().__init__(str(self._socket), _Handler)  # type: ignore[arg-type] # a path, for AF_UNIX
-            finally:
-                os.umask(mask)
-        elif matched:
-            self.address_family = socket.AF_INET6 if matched[1] else socket.AF_INET
-            super().__init__((matched[1] or matched[2], int(matched[3])), _Handler)
-        else:
+        if not matched and not listen.startswith("unix:/"):
             raise UsageError(f"{listen!r} is no place to listen", next="give host:port, or unix:/path")
+        try:
+            if matched:
+                self.address_family = socket.AF_INET6 if matched[1] else socket.AF_INET
+                super().__init__((matched[1] or matched[2], int(matched[3])), _Handler)
+            else:
+                self._listen_at(Path(listen.removeprefix("unix:")))
+        except (OSError, OverflowError) as error:  # the latter: a port above 65535
+            raise UsageError(
+                f"{listen!r}: {error}", next="listen elsewhere, or stop what listens there"
+            ) from error
+
+    def _listen_at(self, path: Path) -> None:
+        """Make the socket; one that a killed process left is replaced, nothing else is. Raises OSError."""
+        self.address_family = socket.AF_UNIX
+        if path.is_socket():
+            with suppress(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as other:
+                other.settimeout(_IDLE)
+                other.connect(str(path))
+                raise FileExistsError("somebody listens there already")
+            path.unlink()
+        mask = os.umask(0o177)
+        try:
+            super().__init__(str(path), _Handler)  # type: ignore[arg-type] # a path, for AF_UNIX
+        finally:
+            os.umask(mask)
+        self._socket = path  # from now on it is ours to remove
 
     @property
     def address(self) -> str:
@@ -137,8 +148,14 @@ class _Handler(BaseHTTPRequestHandler):
             whole = len(body) == int(length)
             answer = self._ask(body) if whole else Answer(400, b"", "the request was cut")
         self.close_connection = self.close_connection or answer.status in {400, 411, 413}
-        peer = "unix" if self.server.address_family == socket.AF_UNIX else self.client_address[0]
-        self.server.told({"peer": peer, "path": self.path, "status": answer.status, "detail": answer.detail})
+        try:
+            self._send(answer)
+        finally:  # told last: whoever reads our lines may be gone, and must not keep answers from peers
+            peer = "unix" if self.server.address_family == socket.AF_UNIX else self.client_address[0]
+            facts = {"peer": peer, "path": self.path, "status": answer.status, "detail": answer.detail}
+            self.server.told(facts)
+
+    def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_checkpoint
+from evidence.checkpoint import POINTER, Checkpoint, parse_checkpoint
 from evidence.errors import CheckFailedError, LedgerUnavailableError, NoteError
 from evidence.tlog_proof import TlogProof
 from storage.archive import Archive
 
 
 def newest_checkpoint(archive: Archive) -> tuple[Checkpoint, bytes]:
-    """The newest checkpoint that the log signed and the store has, and its bytes with every cosignature.
-
-    Raises LedgerUnavailableError if there is none, or not the one that is remembered.
-    """
-    remembered, vkeys = archive.keyring.remembered(), archive.keyring.verifiers
-    if remembered is None:
-        raise LedgerUnavailableError("nothing is signed yet", next="run `akashi doctor`")
+    """The newest checkpoint, and its bytes with every cosignature. Raises as `Archive.newest` does."""
+    checkpoint, note = archive.newest()
     # The pointer carries the cosignatures; it is never trusted, but what it holds can be compared.
-    for key in (POINTER, checkpoint_key(remembered.size)):
-        with suppress(FileNotFoundError, NoteError):
-            note = archive.store.read(key)
-            checkpoint = parse_checkpoint(note, vkeys)
-            if (checkpoint.size, checkpoint.root) == (remembered.size, remembered.root):
-                return checkpoint, note
-    raise LedgerUnavailableError(f"{key} is lost, or not what was signed", next="run `akashi audit`")
+    with suppress(FileNotFoundError, NoteError):
+        pointed = archive.store.read(POINTER)
+        if parse_checkpoint(pointed, archive.keyring.verifiers) == checkpoint:
+            return checkpoint, pointed
+    return checkpoint, note
 
 
 def prove(archive: Archive, index: int, checkpoint: Checkpoint, note: bytes) -> tuple[bytes, bytes]:

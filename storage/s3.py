@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -45,8 +45,7 @@ T = TypeVar("T")
 _LONGEST_PAUSE: Final = 5.0
 _RESUMES: Final = 8
 _PAGE: Final = 128
-"""Keys asked for at once: SeaweedFS waits for ever on a page of 300 that holds folders (its one SQLite connection is
-busy with the outer folder, whose stream waits for the inner one)."""
+"""Keys asked for at once: of SeaweedFS (`weed mini`) a page of 300 that held folders was seen never to come."""
 _BROKEN: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _DOCTOR: Final = "run `akashi doctor` for what the store lacks"
 
@@ -76,7 +75,7 @@ class S3Store:
         self.profile = "legal" if compliance else "governance"
         self.client: S3Client = make_client(endpoint)
         self.patience = patience
-        self._retention = retention
+        self.retention = retention
         self._revive = revive
         self._release = release
 
@@ -90,11 +89,7 @@ class S3Store:
         self, key: str, source: Path | bytes, digests: Digests, *, content_type: str
     ) -> StoredObject:
         """See ObjectStore.put_once."""
-        lock: dict[str, Any] = {}
-        if self.abilities.object_lock:
-            until = datetime.now(UTC).replace(microsecond=0) + self._retention
-            mode = "COMPLIANCE" if self.profile == "legal" else "GOVERNANCE"
-            lock = {"ObjectLockMode": mode, "ObjectLockRetainUntilDate": until}
+        lock = s3_lock.asked_for(self)
         target = {"Bucket": self.bucket, "Key": check_key(key)}
 
         def put() -> str | None:
@@ -115,13 +110,7 @@ class S3Store:
         if head is None:
             raise StoreUnavailableError(f"the store acknowledged {key} and does not have it", next=_DOCTOR)
         self._compare(head, digests, told=version is not None)
-        asked = (lock.get("ObjectLockMode"), lock.get("ObjectLockRetainUntilDate"))
-        has = (head.lock_mode, head.retain_until)
-        if has != asked and (version is not None or None in has):
-            raise StoreUnavailableError(
-                f"the store did not lock {key} as {asked[0]} until {asked[1]}: it is {has[0]} until {has[1]}",
-                next=_DOCTOR,
-            )
+        s3_lock.require(head, lock, new=version is not None)
         return StoredObject(key, head.version, digests, head.retain_until)
 
     def replace(self, key: str, data: bytes) -> None:

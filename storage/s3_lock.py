@@ -1,11 +1,11 @@
-"""Locks of one exact version: a legal hold, a longer retention, and the end of both by erasure.
+"""Locks of one exact version: that of a put, a legal hold, a longer retention, and the end of all by erasure.
 
 Each is read back by version id and compared before it counts as done; each may be repeated.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -17,6 +17,28 @@ from storage.s3_client import is_missing
 
 if TYPE_CHECKING:
     from storage.s3 import S3Store
+
+
+def asked_for(store: S3Store) -> dict[str, Any]:
+    """What a put asks for, as boto3 names it: mode and date (whole seconds); nothing without Object Lock."""
+    if not store.abilities.object_lock:
+        return {}
+    until = datetime.now(UTC).replace(microsecond=0) + store.retention
+    return {"ObjectLockMode": _mode(store), "ObjectLockRetainUntilDate": until}
+
+
+def require(head: ObjectHead, lock: dict[str, Any], *, new: bool) -> None:
+    """Raise StoreUnavailableError unless a new version is locked as it was asked for, an old one at all."""
+    asked = (lock.get("ObjectLockMode"), lock.get("ObjectLockRetainUntilDate"))
+    has = (head.lock_mode, head.retain_until)
+    if has != asked and (new or None in has):
+        raise _unkept(
+            f"did not lock {head.key} as {asked[0]} until {asked[1]}: it is {has[0]} until {has[1]}"
+        )
+
+
+def _mode(store: S3Store) -> str:
+    return "COMPLIANCE" if store.profile == "legal" else "GOVERNANCE"
 
 
 def set_hold(store: S3Store, key: str, version: str, *, on: bool) -> ObjectHead:
@@ -40,8 +62,7 @@ def retain(store: S3Store, key: str, version: str, until: datetime) -> ObjectHea
     head = _present(store, key, version)
     refuse_shorter(head, until)
     if head.retain_until != until:
-        mode = head.lock_mode or ("COMPLIANCE" if store.profile == "legal" else "GOVERNANCE")
-        asked: Any = {"Mode": mode, "RetainUntilDate": until}
+        asked: Any = {"Mode": head.lock_mode or _mode(store), "RetainUntilDate": until}
         store.insist(
             f"retain {key}",
             lambda: store.client.put_object_retention(**_at(store, key, version), Retention=asked),

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from evidence.errors import LedgerUnavailableError, UsageError
 from storage.sequencer import Row, Sequencer
@@ -39,6 +40,10 @@ SET synchronous_commit = on; SET default_transaction_isolation = 'read committed
 SET idle_in_transaction_session_timeout = '60s';
 SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
 """
+_OURS: Final = conninfo_to_dict(
+    "connect_timeout=10 keepalives_idle=30 keepalives_interval=10 keepalives_count=3 tcp_user_timeout=60000"
+)
+"""The same on our side (libpq): else a server that vanished is waited for as long as the kernel pleases, hours."""
 _LOCKS: Final = 0x616B6173  # "akas": these locks, in a database that others may lock in too
 _SEQUENCE, _PUBLISH, _SIGN = 1, 2, 3
 _NEXT: Final = "check ledger_database, and that PostgreSQL runs and lets this user make tables there"
@@ -72,7 +77,7 @@ class PostgresSequencer(Sequencer):
 
     def _connect(self) -> psycopg.Connection:
         try:
-            db = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+            db = psycopg.connect(make_conninfo(self._url, **_OURS), autocommit=True)
         except psycopg.ProgrammingError as error:  # never with the URL itself: it may hold a password
             raise UsageError(f"ledger_database is no connection string: {error}", next=_NEXT) from None
         db.execute(_SESSION)

@@ -41,6 +41,7 @@ class SqliteSequencer(Sequencer):
         self._thread = threading.RLock()
         try:
             self._db = open_database(path, _SCHEMA)
+            # A power cut may take the newest commits, whole and in order: what was acknowledged is in the store.
             self._db.execute("PRAGMA synchronous = NORMAL")
         except (sqlite3.Error, OSError) as error:
             raise LedgerUnavailableError(

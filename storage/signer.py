@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 import stat
+import time
 from collections.abc import Callable
+from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Protocol
@@ -27,8 +29,10 @@ from storage.keyring import Keyring
 from storage.resolver import parse_url
 from storage.settings import Settings
 
-TIMEOUT: Final = 20.0
+TIMEOUT: Final = 10.0
 """Seconds for the signer to answer."""
+_PAUSE: Final = 60.0
+"""Seconds for which one that did not is not asked again: each append would wait for it."""
 _ROUNDS: Final = 3
 _SIZE: Final = re.compile(rb"(0|[1-9][0-9]{0,18})\n")
 _AUDIT: Final = "run `akashi audit`"
@@ -41,7 +45,10 @@ class Signer(Protocol):
     """Signs checkpoints of one log."""
 
     def sign(self, checkpoint: Checkpoint, consistency: Consistency) -> bytes:
-        """The signed note. Raises LedgerUnavailableError unless it continues what was signed before."""
+        """The signed note. Raises LedgerUnavailableError unless it continues what was signed before.
+
+        UnreachableError: nobody signs now; it is asked again with a later entry.
+        """
         ...
 
 
@@ -69,6 +76,7 @@ class RemoteSigner:
         # The socket's path ends at the colon, and is no part of the target.
         self._url = f"{where}:/sign" if where.startswith("unix:") else f"{where.rstrip('/')}/sign"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._hung = -_PAUSE
 
     def sign(self, checkpoint: Checkpoint, consistency: Consistency) -> bytes:
         """See Signer."""
@@ -81,6 +89,10 @@ class RemoteSigner:
             status, body = self._post(Submission(old, path, checkpoint.body().encode()).encode())
             if status == OK:
                 return self._checked(body, checkpoint)
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # its disk is full, say: as if it were away
+                raise UnreachableError(
+                    f"the log's signer cannot sign now: {status}", next="read what it told"
+                )
             held = _SIZE.fullmatch(body) if status == CONFLICT else None
             if held is None or int(held[1]) == old:
                 break
@@ -89,6 +101,12 @@ class RemoteSigner:
         raise LedgerUnavailableError(f"{self._url} refuses to sign: {status} {said!r}", next=_AUDIT)
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
+        """The answer. Raises UnreachableError, for a while at once where it hung before."""
+        began = time.monotonic()
+        if began < self._hung + _PAUSE:
+            raise UnreachableError(
+                "the log's signer hung a moment ago", next="restart akashi ledger sign there"
+            )
         try:
             return post(
                 self._url,
@@ -100,6 +118,8 @@ class RemoteSigner:
                 headers=self._headers,
             )
         except UnreachableError as error:
+            now = time.monotonic()
+            self._hung = now if now - began > TIMEOUT / 2 else self._hung
             raise UnreachableError(
                 f"the log's signer cannot be reached: {error.detail}", next="start akashi ledger sign there"
             ) from error

@@ -17,7 +17,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -108,9 +107,8 @@ class Witness:
         folder = self._folder(decision.checkpoint.origin)
         name = f"{decision.checkpoint.size}-{hashlib.sha256(decision.text.encode()).hexdigest()[:16]}"
         for suffix, side in (("held", (folder / "held").read_bytes()), ("request", data)):
-            with suppress(FileExistsError):
-                (folder / f"{name}.{suffix}").touch(mode=0o600, exist_ok=False)
-                write_private(folder / f"{name}.{suffix}", side)
+            if not (path := folder / f"{name}.{suffix}").exists():
+                write_private(path, side)
 
     def _folder(self, origin: str) -> Path:
         folder = self._state / hashlib.sha256(origin.encode()).hexdigest()[:16]

@@ -22,7 +22,6 @@ from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key, parse_check
 from evidence.cosignature import Cosignature, CosignerKey, cosignature_key, cosignatures
 from evidence.digests import digest_bytes
 from evidence.errors import (
-    LedgerUnavailableError,
     NoteError,
     ObjectConflictError,
     UnreachableError,
@@ -86,22 +85,16 @@ def cosign(archive: Archive, policy: Policy, seconds: float = SECONDS) -> Round:
     Raises UsageError for a policy that does not name our log or has a malformed URL,
     StoreUnavailableError, LedgerUnavailableError; a witness that fails is an outcome.
     """
-    vkeys, newest = archive.keyring.expectations().vkeys, archive.keyring.remembered()
+    vkeys = archive.keyring.verifiers
     if policy.logs and not any(key in policy.logs for key in vkeys):
         raise UsageError("ledger_policy does not name our log", next=f"add the line: log {vkeys[0].vkey}")
-    if newest is None:
-        raise LedgerUnavailableError("no checkpoint was signed yet", next="akashi doctor")
-    note = archive.store.read(checkpoint_key(newest.size))
-    asker = _Asker(archive, note, parse_checkpoint(note, vkeys), seconds)
-    if asker.checkpoint.root != newest.root:
-        raise LedgerUnavailableError(
-            f"{checkpoint_key(newest.size)} is not what was signed", next="run `akashi audit`"
-        )
+    checkpoint, note = archive.newest()
+    asker = _Asker(archive, note, checkpoint, seconds)
     witnesses = policy.witnesses.items()
     with ThreadPoolExecutor(max(1, len(witnesses))) as pool:
         outcomes = tuple(filter(None, pool.map(lambda item: asker.outcome(*item), witnesses)))
     whole = note + "".join(one.cosignature.line for one in outcomes if one.cosignature).encode()
-    _point(archive.store, asker.checkpoint, whole, vkeys)
+    _point(archive.store, checkpoint, whole, vkeys)
     return Round(outcomes, policy.judge(whole, vkeys))
 
 

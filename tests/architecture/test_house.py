@@ -14,7 +14,7 @@ from scrapy.utils.misc import load_object
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("evidence", "storage", "pipelines", "crawler", "console")
-CEILING = 24_900
+CEILING = 25_100
 """A ratchet: between two parts it only goes down (docs/adr/0014-size.md says why parts 2 and 3 raised it)."""
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

@@ -160,6 +160,15 @@ def test_an_erasure_leaves_a_tombstone(run: Run, capture: str, tmp_path: Path) -
     assert (found, total["findings"]) == ([], 0)
 
 
+def test_a_manifest_that_is_gone_unerased_is_a_failed_check(run: Run, capture: str) -> None:
+    archive = Archive.open()
+    row = archive.find(capture)
+    for version in archive.store.versions(row["manifest"]):
+        archive.store.erase(row["manifest"], version)
+    code, _, error = run("show", capture)
+    assert (code, str(error)) == (1, f"{row['manifest']} is gone")
+
+
 def test_a_transfer_is_entered_with_its_recipient(run: Run, capture: str) -> None:
     words = ("transfer", capture, "--to", "Ms Sato", "--reason", "request 12")
     assert [run(*words)[1][0]["new"] for _ in range(2)] == [True, False]

@@ -132,6 +132,13 @@ def test_the_same_proof_again_is_fine_and_another_writes_nothing_over(run: Run, 
     assert (tmp_path / "entry.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("to", ["file", "file/in", "folder.tlog-proof"])
+def test_a_place_that_can_hold_no_proof_is_a_usage_error(run: Run, tmp_path: Path, to: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.tlog-proof").mkdir()
+    assert "--to" in str(run("prove", "1", "--to", tmp_path / to, fails=UsageError).exception)
+
+
 def test_what_cannot_be_proved_is_told(run: Run, tmp_path: Path) -> None:
     to = ("--to", tmp_path / "nothing")
     for what, said in (

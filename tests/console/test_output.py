@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from console.output import both_times, complain, human_size
@@ -32,3 +36,21 @@ def test_an_error_is_json_when_json_was_asked_for(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["akashi", "--json"])
     complain(UsageError("no URL", next="give one"))
     assert capsys.readouterr().out == '{"error": "usage", "detail": "no URL", "next": "give one"}\n'
+
+
+def test_a_reader_that_goes_away_is_no_failed_check(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    command = (sys.executable, "-m", "console.main", "ledger", "sign", "--key-only")
+    environment = {"PATH": os.defpath, "AKASHI_HOME": str(tmp_path)}
+    with os.fdopen(write, "wb") as nobody:
+        done = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("home", ["/dev/null/home", "/proc/home"])
+def test_a_path_that_cannot_be_is_a_matter_of_configuration_and_no_failed_check(home):
+    command = (sys.executable, "-m", "console.main", "ledger", "sign", "--key-only")
+    environment = {"PATH": os.defpath, "AKASHI_HOME": home}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, home in done.stderr) == (2, True)

@@ -6,6 +6,8 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -105,3 +107,21 @@ def test_a_store_or_ledger_out_of_reach_ends_the_start(
     monkeypatch.setattr(recovery, "_close", close)
     with pytest.raises(error):
         asyncio.run(recovery.recover(runtime))
+
+
+@pytest.mark.parametrize("known", [{"started_entry": 3}, {"started_entry": 3, "preserved": {}}])
+def test_of_a_capture_that_the_ledger_closed_only_the_folder_goes(
+    runtime: Runtime, known: dict[str, Any]
+) -> None:
+    """It may have been erased since: neither its objects nor its title come back (store and catalogue are None)."""
+    capture = dead(runtime, "https://a.test/")
+    capture = Capture.reopen(capture.folder)
+    capture.facts |= known
+    capture.save()
+    capture.release()
+    entries = [
+        SimpleNamespace(type=f"capture.{end}", index=at) for at, end in ((3, "started"), (4, "completed"))
+    ]
+    runtime.ledger = SimpleNamespace(entries_of=lambda _: entries)
+    asyncio.run(recovery.recover(runtime))
+    assert not capture.folder.exists()

@@ -14,7 +14,7 @@ from evidence.audit import audit
 from evidence.checkpoint import checkpoint_key
 from evidence.digests import digest_bytes
 from evidence.entry import Entry
-from evidence.errors import StoreUnavailableError, TimestampError, UsageError
+from evidence.errors import LedgerUnavailableError, StoreUnavailableError, TimestampError, UsageError
 from evidence.timestamp import request_for
 from storage.anchors import Anchors, stamp_at_end
 from storage.archive import Archive
@@ -23,7 +23,7 @@ from storage.catalogue import Catalogue
 from storage.keyring import Keyring
 from storage.settings import Settings
 from tests.storage.faults import Fault, FaultyStore
-from tests.storage.test_ledger import append
+from tests.storage.test_ledger import append, remove
 
 
 @pytest.fixture
@@ -223,6 +223,38 @@ def test_the_end_of_a_run_stamps_once_an_hour_and_tells_what_it_could_not(archiv
     assert "127.0.0.1:9" in stamp_at_end(archive)
     asking(archive)
     assert stamp_at_end(archive) == ""
+
+
+def test_the_end_of_a_run_tells_also_who_did_not_stamp(archive, alpha):
+    asking(archive, "http://127.0.0.1:9/tsa", alpha.url())
+    good, bad = stamp_at_end(archive).splitlines()
+    assert alpha.url() in good
+    assert "127.0.0.1:9" in bad
+
+
+def test_a_name_that_is_no_url_is_the_problem_of_that_authority_alone(archive, alpha):
+    bad, accented, good = asking(archive, "ftp://x/", f"{alpha.url()}/\u00e9", alpha.url()).stamp()
+    assert "neither http nor https" in bad.problem
+    assert "not ASCII" in accented.problem
+    assert good.timestamp
+
+
+def test_a_certificate_that_names_what_nobody_can_ask_costs_no_timestamp(archive, monkeypatch):
+    monkeypatch.setattr("storage.authorities._responder", lambda _: "ldap://directory.example/cn=ocsp")
+    (attempt,) = Anchors(archive).stamp()
+    assert attempt.timestamp
+    assert "no word on revocation" in attempt.notes[0]
+
+
+def test_objects_that_are_gone_are_named_with_what_to_do(archive, store):
+    (attempt,) = Anchors(archive).stamp()
+    entry = Entry.decode(archive.ledger.entry_bytes(attempt.entry))
+    (response,) = (item["key"] for item in entry.body["objects"] if item["key"].endswith(RESPONSE))
+    remove(store, response)
+    assert Anchors(archive).read(entry).problem == f"{response} is gone: run `akashi audit`"
+    remove(store, checkpoint_key(archive.ledger.size))
+    with pytest.raises(LedgerUnavailableError, match="is lost, or not what was signed"):
+        Anchors(archive).stamp(all_=True)
 
 
 def test_authorities_are_asked_at_once(archive, alpha, beta):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from evidence.identifiers import new_ulid
 from storage.archive import Archive
 from storage.catalogue import Catalogue
 from storage.custody import Act, Custodian, history, record_of
+from storage.folder import copy_to_folder
 from storage.home import Home
 from storage.keyring import Keyring
 from storage.ledger import Ledger
@@ -307,6 +309,35 @@ def test_a_hold_that_only_the_store_knows_of_stops_an_erasure(archive: Archive, 
     with refused("custody-locked"):
         person(archive, "Ben").confirm_erasure(capture)
     assert None not in heads(archive, capture)
+
+
+@pytest.mark.parametrize("reader", ["audit", "copy"])
+def test_who_reads_while_another_erases_goes_on(
+    archive: Archive, capture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    """The listing was taken, the objects are gone by the time they are opened."""
+    person(archive).request_erasure(capture)
+    opened, expected = S3Store.open, Expectations()
+
+    def open_erased(store: S3Store, key: str, *more: Any) -> Any:
+        monkeypatch.setattr(S3Store, "open", opened)
+        if f"/{capture}/" not in key:
+            answer = opened(store, key, *more)
+            monkeypatch.setattr(S3Store, "open", open_erased)
+            return answer
+        person(archive, "Ben").confirm_erasure(capture)
+        return opened(store, key, *more)
+
+    monkeypatch.setattr(S3Store, "open", open_erased)
+    if reader == "audit":
+        report = audit(archive.store, expected)
+        assert [f.rule for f in report.findings if f.rule.startswith(("object", "custody"))] == []
+        assert any("is gone: erased by" in note for note in report.notes)
+    else:
+        copy_to_folder(archive.store, tmp_path / "copy")
+        assert not list((tmp_path / "copy").glob(f"**/{capture}/*"))
+        assert archive.ledger.size > 3
+    assert "erased" in kinds(archive, capture)
 
 
 def test_under_compliance_nothing_is_erased_before_its_date(

@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -175,6 +175,34 @@ def test_a_server_that_drips_is_cut_at_the_deadline(serve: Serve) -> None:
 def test_a_server_that_never_shakes_hands_is_cut_at_the_deadline(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UnreachableError, match="in time"):
         ask(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.3)
+
+
+def test_a_resolver_that_hangs_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.resolver.socket.getaddrinfo", lambda *_, **__: time.sleep(1) or [])
+    began = time.monotonic()
+    with pytest.raises(UnreachableError, match="not resolved in time"):
+        ask("http://slow.test/", timeout=0.3)
+    assert time.monotonic() - began < 0.9
+
+
+def test_a_process_that_hangs_and_takes_no_connection_is_left_at_the_deadline(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stopped, ExitStack() as waiting:
+        stopped.bind(str(tmp_path / "socket"))
+        stopped.listen(0)
+        for _ in range(2):  # until its queue is full
+            peer = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            peer.setblocking(False)
+            with suppress(BlockingIOError):
+                peer.connect(str(tmp_path / "socket"))
+        began = time.monotonic()
+        with pytest.raises(UnreachableError):
+            ask(f"unix:{tmp_path / 'socket'}:/sign", timeout=0.3)
+        assert time.monotonic() - began < 2
+
+
+def test_a_path_that_no_request_can_hold_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="not ASCII"):
+        ask("http://127.0.0.1:1/\N{LATIN SMALL LETTER E WITH ACUTE}")
 
 
 def test_tls_is_verified_for_the_name_against_the_extra_authority(

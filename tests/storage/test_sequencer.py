@@ -301,6 +301,14 @@ def test_a_holder_that_dies_gives_the_lock_back(postgres: Postgres) -> None:
     next_one.close()
 
 
+def test_a_server_that_vanished_is_noticed_by_us_too(postgres: Postgres) -> None:
+    sequencer = PostgresSequencer(postgres.new_database())
+    told = sequencer._db.info.get_parameters()
+    assert int(told["keepalives_idle"]) + 3 * int(told["keepalives_interval"]) <= 60
+    assert int(told["tcp_user_timeout"]) <= 60_000
+    sequencer.close()
+
+
 def test_what_is_no_database_is_told_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no connection string") as told:
         PostgresSequencer("postgresql://me:hunter2@host/ledger?nonsense=1")

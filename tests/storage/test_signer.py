@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import storage.signer
 from console import doctor
 from evidence.checkpoint import Checkpoint, checkpoint_key, parse_checkpoint
 from evidence.errors import LedgerUnavailableError, UnreachableError, UsageError
@@ -93,6 +96,36 @@ def test_while_the_signer_is_away_entries_stand_and_its_return_covers_them(
     with SignerProcess(tmp_path / "signer"):
         append(ledger)
     assert (ledger.size, ledger_size(keyless)) == (5, 5)
+    ledger.close()
+
+
+def test_a_signer_that_hangs_is_waited_for_once(home, store, signer, keyless, monkeypatch) -> None:
+    ledger = Ledger(home, store, keyless, signer=RemoteSigner(keyless, signer.url))
+    ledger.open()
+    monkeypatch.setattr(storage.signer, "TIMEOUT", 0.8)
+    signer.process.send_signal(signal.SIGSTOP)
+    append(ledger)
+    began = time.monotonic()
+    append(ledger)
+    assert time.monotonic() - began < 0.8
+    signer.process.send_signal(signal.SIGCONT)
+    monkeypatch.setattr(storage.signer, "_PAUSE", 0.0)
+    append(ledger)
+    assert (ledger.size, ledger_size(keyless)) == (6, 6)
+    ledger.close()
+
+
+def test_a_signer_that_cannot_write_its_memory_is_as_one_that_is_away(home, store, signer, keyless) -> None:
+    ledger = Ledger(home, store, keyless, signer=RemoteSigner(keyless, signer.url))
+    ledger.open()
+    memory = signer.home.keys / "remembered.json"
+    kept = memory.read_bytes()
+    memory.write_bytes(b"half")
+    append(ledger)
+    assert (ledger.size, ledger_size(keyless)) == (4, 3)
+    memory.write_bytes(kept)
+    append(ledger)
+    assert ledger_size(keyless) == 5
     ledger.close()
 
 

@@ -178,6 +178,33 @@ def test_a_bad_proof_where_nothing_is_held_contradicts_nothing_and_is_answered(
     assert witness.add_checkpoint(submission(0, leaves(5)).encode()).status == 200
 
 
+def test_evidence_whose_writing_failed_is_written_when_it_comes_again(
+    tmp_path: Path, witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    tree, fork = leaves(5), Submission(5, (), note_of(leaves(5, forked_at=1))).encode()
+    witness.add_checkpoint(submission(0, tree).encode())
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.witness_server.write_private", full)
+        with pytest.raises(OSError, match="No space"):
+            witness.add_checkpoint(fork)
+    assert witness.add_checkpoint(fork).status == 409
+    kept = {path.suffix: path.read_bytes() for path in (tmp_path / "w").glob("*/5-*")}
+    assert kept == {".held": note_of(tree), ".request": fork}
+
+
+@pytest.mark.parametrize(("size", "status"), [(0, 409), (3, 422)])
+def test_before_anything_is_held_a_bad_proof_is_no_contradiction(
+    tmp_path: Path, witness: Witness, size: int, status: int
+) -> None:
+    checkpoint = Checkpoint(ORIGIN, size, bytes(32))
+    note = sign_note(checkpoint.body(), [LOG_KEY])
+    assert witness.add_checkpoint(Submission(0, (bytes(32),), note).encode()).status == status
+    assert not list((tmp_path / "w").glob("*/*"))
+
+
 def test_a_request_that_nobody_of_the_log_signed_leaves_nothing_behind(
     tmp_path: Path, witness: Witness
 ) -> None:
