@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ EVERY = [*LOG.entries]
 crawl(_crawled, MemoryArchive(), 13)
 EVERY += _crawled.entries
 EVERY += log_with_custody()[0].entries
+EVERY += [(Path(__file__).parents[1] / "vectors/entry/anchor.tsr.json").read_bytes()]
 EVERY += [data for name, data in keys_in_use().items() if name.startswith("entry/")]
 hexadecimal = st.text("0123456789abcdef", min_size=64, max_size=64)
 sha512 = st.text("0123456789abcdef", min_size=128, max_size=128)
