@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,10 +54,14 @@ SEEK = """async () => {
     const said = [];
     for (const at of [3.02, 1.02]) {
         const sought = once("seeked");
-        const shown = new Promise((r) => video.requestVideoFrameCallback(r));  // "seeked" may come before its frame
+        const shown = new Promise((r) => {  // "seeked" may come before its frame, and a frame from before it late
+            const look = (_, frame) =>
+                Math.abs(frame.mediaTime - at) < 0.1 ? r() : video.requestVideoFrameCallback(look);
+            video.requestVideoFrameCallback(look);
+        });
         video.currentTime = at;
         said.push(await either(sought));
-        await Promise.race([shown, new Promise((r) => setTimeout(r, 2000))]);
+        await Promise.race([shown, new Promise((r) => setTimeout(r, 5000))]);
         const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 9 });
         const picture = canvas.getContext("2d");
         picture.imageSmoothingQuality = "high";
@@ -64,6 +69,13 @@ SEEK = """async () => {
         said.push([at, Array.from(picture.getImageData(0, 0, 16, 9).data).filter((_, n) => n % 4 < 3)]);
     }
     return { played, width: video.videoWidth, height: video.videoHeight, said };
+}"""
+DRAW = """() => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 16, height: 9 });
+    const picture = canvas.getContext("2d");
+    picture.imageSmoothingQuality = "high";
+    picture.drawImage(document.querySelector("video"), 0, 0, 16, 9);
+    return Array.from(picture.getImageData(0, 0, 16, 9).data).filter((_, n) => n % 4 < 3);
 }"""
 SEGMENTS = """async () => {
     const address = document.querySelector("video").currentSrc || document.querySelector("source").src;
@@ -225,13 +237,15 @@ def test_the_video_plays_and_seeks_in_the_archived_page(captured, browser, repla
     with replayed(browser, replayer, captured[name], tmp_path) as (page, frame):
         frame.wait_for_selector("video", timeout=30_000)
         seen = frame.evaluate(SEEK)
-        shot = save(frame.locator("video").first.screenshot(), f"{replayer}-{name}.png")
+        shot = f"{replayer}-{name}.png"
+        screen = soon(lambda: picture(save(frame.locator("video").first.screenshot(), shot)), source, 1.02)
+        then = soon(lambda: frame.evaluate(DRAW), source, 1.02)
         save(page.screenshot(), f"{replayer}-{name}-window.png")
     assert seen["played"] >= 0.5
     assert (seen["width"], seen["height"]) == (640, 360)
-    first, (at, there), second, (back, then) = seen["said"]
+    first, (at, there), second, (back, _) = seen["said"]
     assert (first, second) == ("seeked", "seeked")
-    for shown, moment in ((there, at), (then, back), (picture(shot), back)):  # the last is the screen itself
+    for shown, moment in ((there, at), (then, back), (screen, back)):  # the last is the screen itself
         assert apart(shown, picture(source, at=moment)) < NEAR
         assert apart(shown, [0] * len(shown)) > 2 * NEAR, "not black"
 
@@ -243,6 +257,16 @@ def test_scripts_get_playlist_and_segments_from_replayweb_page(captured, browser
         f"segment{n}.ts" for n in range(6)
     ]
     assert sizes == [len(media.read(f"hls/segment{n}.ts")) for n in range(6)]
+
+
+def soon(take, source: Path, moment: float) -> list[int]:
+    """What is shown, within ten seconds that of the moment: a busy machine paints a frame late."""
+    for _ in range(20):
+        shown = take()
+        if apart(shown, picture(source, at=moment)) < NEAR:
+            break
+        time.sleep(0.5)
+    return shown
 
 
 def save(data: bytes, name: str) -> Path:
