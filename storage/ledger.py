@@ -40,6 +40,7 @@ from evidence.errors import (
 from evidence.keys import KeyHistory
 from evidence.segment import MAX_ENTRIES, PREFIX, Segment, encode_segment, parse_segment, segment_key
 from evidence.tree import Frontier, leaf_hash
+from storage.beginning import due, refuse_foreign
 from storage.home import Home
 from storage.keyring import Keyring, Remembered
 from storage.objects import ObjectStore
@@ -88,8 +89,10 @@ class Ledger:
         """
         with self._sequencer.publishing():
             self._catch_up()
-            self._refuse_foreign()
-            self._sequencer.sequence(list(self._due()))
+            history, known = self.keys(), self._sequencer.latest("custody.store")
+            refuse_foreign(history, self._keyring)
+            drafts = list(due(history, self._keyring, self._store.custody(), known))
+            self._sequencer.sequence(drafts)
         self._settle(self._sequencer.size)
         self._sign_if_possible(None)  # at least it shows that what is here contains what was signed
 
@@ -219,34 +222,6 @@ class Ledger:
             raise LedgerUnavailableError(f"{key} holds entry {segment.first}", next=_AUDIT)
         return segment
 
-    def _refuse_foreign(self) -> None:
-        """Refuse to write a log with keys that are not, or no longer, good in it."""
-        ours, history = self._keyring.verifiers, self.keys()
-        for vkey in [key.vkey for key in ours] if history.lives else ():
-            life = history.find(vkey)
-            if life is None or life.role != "log":
-                raise LedgerFencedError(
-                    f"the store holds the log of {history.lives[0].vkey}, not ours",
-                    next="restore that log's keys (akashi restore), or set another store_bucket",
-                )
-            if life.until is not None:
-                raise _ended(vkey, life.until)
-
-    def _due(self) -> Iterator[Draft]:
-        """What must stand in the log before anything else is appended, and does not yet."""
-        origin, custody = self._keyring.origin, self._store.custody()
-        if self._sequencer.size == 0:
-            yield Draft("log.opened", origin, {"origin": origin, "vkey": self._keyring.verifiers[0].vkey})
-        collector = self._keyring.collector.vkey
-        life = self.keys().find(collector)
-        if life is None:
-            yield Draft("key.added", origin, {"role": "collector", "vkey": collector})
-        elif life.until is not None:
-            raise _ended(collector, life.until)
-        latest = self._sequencer.latest("custody.store")
-        if latest is None or Entry.decode(latest).body != custody:
-            yield Draft("custody.store", str(custody["bucket"]), custody)
-
     def _sign_if_possible(self, size: int | None) -> None:
         """See `_sign`; a store or signer that fails now does not undo what is stored: the next publisher signs."""
         try:
@@ -308,10 +283,3 @@ def _open_sequencer(home: Home, database: str) -> Sequencer:
 
 def _lost(what: str) -> LedgerUnavailableError:
     return LedgerUnavailableError(what, next="check endpoint and bucket; restore the objects; " + _AUDIT)
-
-
-def _ended(vkey: str, index: int) -> LedgerFencedError:
-    return LedgerFencedError(
-        f"entry {index} ended the use of a key that is here: {vkey}",
-        next="restore a newer backup (akashi restore), or put the file of that key away",
-    )
