@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Final
 
 import click
@@ -16,7 +15,7 @@ COMMANDS: Final = ("checkpoint", "prove", "log", "witness", "sign", "timestamp",
     "ledger",
     cls=OneFileEach,
     prefix="ledger_",
-    names=[name for name in COMMANDS if find_spec(f"console.ledger_{name}")],
+    names=COMMANDS,
 )
 def command() -> None:
     """The log: its checkpoints, its proofs, its entries.

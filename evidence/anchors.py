@@ -20,24 +20,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 
 from cryptography import x509
 
+from evidence.checkpoint import anchors_of
 from evidence.der import ordered
 from evidence.entry import Entry
 from evidence.errors import TimestampError
 from evidence.timestamp import Timestamp, verify
 
-PREFIX: Final = "ledger/anchors/"
 QUERY, RESPONSE, CHAIN, OCSP, OPINION = ".tsq", ".tsr", ".chain.pem", ".ocsp", ".openssl.txt"
-ENDINGS: Final = (QUERY, RESPONSE, CHAIN, OCSP, OPINION)
 
 
 def anchor_key(size: int, authority: str, ending: str) -> str:
     """Where an object of an authority's token over the checkpoint of this size lies."""
     name = re.sub(r"[^a-z0-9.]+", "-", authority.partition("://")[2].lower()).strip("-.")[:150]
-    return f"{PREFIX}{size:020d}/{name}{ending}"
+    return f"{anchors_of(size)}{name}{ending}"
 
 
 def read_token(

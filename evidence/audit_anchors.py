@@ -22,10 +22,10 @@ from typing import Final
 
 from cryptography import x509
 
-from evidence.anchors import PREFIX, read_token
+from evidence.anchors import read_token
 from evidence.audit_report import AuditReport, Expectations, Finding, ObjectSource
 from evidence.canonical import parse_utc, utc
-from evidence.checkpoint import checkpoint_key
+from evidence.checkpoint import ANCHORS, checkpoint_key
 from evidence.cosignature import KEY as COSIGNATURE
 from evidence.digests import digest_bytes
 from evidence.entry import Entry, ObjectJson, digests_of
@@ -37,7 +37,7 @@ TOLERANCE: Final = timedelta(minutes=15)
 """More than clocks differ that somebody looks after: a finding."""
 NOTICE: Final = timedelta(seconds=60)
 """More than a clock differs that is synchronised: a note."""
-_KEY: Final = re.compile(re.escape(PREFIX) + r"\d{20}/[^/]+", re.ASCII)
+_KEY: Final = re.compile(re.escape(ANCHORS) + r"\d{20}/[^/]+", re.ASCII)
 
 
 def audit_anchors(
@@ -64,7 +64,7 @@ def audit_anchors(
     if latest and expected.tsa_roots and not sound:
         report.notes.append("no timestamp is there that holds: nothing from outside bounds the log's times")
     named = {item["key"] for entry in entries for item in entry.body["objects"]}
-    for head in source.list(PREFIX):
+    for head in source.list(ANCHORS):
         if head.key in named or COSIGNATURE.fullmatch(head.key):  # the latter are step 10
             continue
         if _KEY.fullmatch(head.key):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from evidence.audit_report import AuditReport, Finding, ObjectSource
-from evidence.checkpoint import checkpoint_key
-from evidence.cosignature import KEY, PREFIX, CosignerKey, cosignatures
+from evidence.checkpoint import ANCHORS, checkpoint_key
+from evidence.cosignature import KEY, CosignerKey, cosignatures
 from evidence.errors import NoteError
 from evidence.note import MAX_NOTE, split_note
 from evidence.timestamp import AHEAD
@@ -22,7 +22,7 @@ def audit_cosignatures(
     """
     unknown = witnessed = 0
     latest = int((now + AHEAD).timestamp())
-    for head in source.list(PREFIX):
+    for head in source.list(ANCHORS):
         matched = KEY.fullmatch(head.key)
         if matched is None:
             continue

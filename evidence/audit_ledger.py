@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from evidence.anchors import PREFIX as ANCHORS
 from evidence.audit_attempts import Attempts
 from evidence.audit_chain import Slot
 from evidence.audit_clock import EntryClock
@@ -16,7 +15,7 @@ from evidence.audit_reading import ENDS, STARTS, Told
 from evidence.audit_report import AuditReport, Expectations, Finding, Means, ObjectSource, fetch
 from evidence.audit_segments import SEGMENT_KEY, Segments, Stretch
 from evidence.audit_tiles import TILES, TileAudit
-from evidence.checkpoint import POINTER, Checkpoint, checkpoint_key
+from evidence.checkpoint import ANCHORS, POINTER, Checkpoint, checkpoint_key
 from evidence.checkpoint import PREFIX as CHECKPOINTS
 from evidence.entry import Entry
 from evidence.errors import NoteError

@@ -23,6 +23,8 @@ from evidence.note import VerifierKey, open_note
 
 PREFIX: Final = "ledger/checkpoints/"
 POINTER: Final = "ledger/checkpoint"
+ANCHORS: Final = "ledger/anchors/"
+"""What others say of checkpoints: authorities (evidence/anchors.py) and witnesses (evidence/cosignature.py)."""
 
 # A size below 10^12, as a segment's key can name it; 43 characters and one = hold 32 bytes.
 _BODY: Final = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,11})\n([A-Za-z0-9+/]{43}=)\n")
@@ -44,6 +46,11 @@ class Checkpoint:
 def checkpoint_key(size: int) -> str:
     """The object's key: the size in 20 digits, so that the newest sorts last."""
     return f"{PREFIX}{size:020d}"
+
+
+def anchors_of(size: int) -> str:
+    """The folder of what others say of the checkpoint of this size, its slash included."""
+    return f"{ANCHORS}{size:020d}/"
 
 
 def parse_checkpoint(data: bytes, vkeys: Sequence[VerifierKey]) -> Checkpoint:

@@ -24,11 +24,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
+from evidence.checkpoint import ANCHORS, anchors_of
 from evidence.errors import NoteError
-from evidence.note import SIGNATURE_BYTES, SignatureLine, SigningKey, VerifierKey, split_note
+from evidence.note import SIGNATURE_BYTES, SignatureLine, SigningKey, VerifierKey, lines_by, split_note
 
-PREFIX: Final = "ledger/anchors/"
-KEY: Final = re.compile(re.escape(PREFIX) + r"([0-9]{20})/witness-([0-9a-f]{8})")
+KEY: Final = re.compile(re.escape(ANCHORS) + r"([0-9]{20})/witness-([0-9a-f]{8})")
 TIME_BYTES: Final = 8
 MAX_TIME: Final = 2**63 - 1
 
@@ -58,7 +58,7 @@ class Cosignature(NamedTuple):
 
 def cosignature_key(size: int, key: CosignerKey) -> str:
     """The key of the object with a witness's line below the checkpoint of this size."""
-    return f"{PREFIX}{size:020d}/witness-{key.key_id.hex()}"
+    return f"{anchors_of(size)}witness-{key.key_id.hex()}"
 
 
 def cosigner_of(key: SigningKey) -> CosignerKey:
@@ -82,14 +82,8 @@ def cosignatures(
     be), `cosignature-twice` (two by one key: which time would hold?), `cosignature-future`.
     """
     text, lines = split_note(note)
-    known = {(key.name, key.key_id): key for key in keys}
     found: dict[CosignerKey, Cosignature] = {}
-    for line in lines:
-        key = known.get((line.name, line.key_id))
-        if key is None:
-            continue
-        if not key.verify(text.encode(), line.signature):
-            raise NoteError(f"the cosignature of {key.name} does not verify", rule="cosignature")
+    for key, line in lines_by(keys, text, lines, "cosignature"):
         if key in found:
             raise NoteError(f"{key.name} cosigned twice", rule="cosignature-twice")
         time = _time(line.signature)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias
 
 from evidence.canonical import canonical, parse
+from evidence.checkpoint import anchors_of
 from evidence.digests import Digests
 from evidence.dsse import SIGNATURE
 from evidence.errors import EntryError
@@ -234,7 +235,7 @@ def _disagreements(entry: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
         yield len(keys) != 1 or not its_own, "a crawl has one object, its WARC"
     if entry["type"] == ANCHOR:
         keys = [item["key"] for item in body["objects"]]
-        folder = f"ledger/anchors/{body['size']:020d}/"
+        folder = anchors_of(body["size"])
         yield not 0 < body["size"] <= entry["index"], "the checkpoint is no earlier one"
         yield keys != sorted(set(keys)), "objects are not sorted by key, or a key stands twice"
         yield (

@@ -17,7 +17,6 @@ key, nothing is reached.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +26,7 @@ from evidence.checkpoint import Checkpoint, parse_checkpoint
 from evidence.entry import Entry
 from evidence.errors import EntryError, NoteError
 from evidence.key_entry import is_by, public_half
-from evidence.note import KEY_ID_BYTES, VerifierKey
+from evidence.note import VerifierKey, split_note
 
 Outside: TypeAlias = Callable[[int], str | None]
 """By number of entries: a time (UTC text) by which others show that they existed, by token or cosignature, or None."""
@@ -234,6 +233,5 @@ def _is_by(entry: Entry, life: Life) -> bool:
 
 def _signers(data: bytes, lives: Iterable[Life]) -> Iterator[Life]:
     """Those whose lines stand in a note in which no known key's signature is bad."""
-    lines = [line.split(b" ") for line in data.rpartition(b"\n\n")[2].splitlines()]
-    named = {(name.decode(), base64.b64decode(blob)[:KEY_ID_BYTES]) for _, name, blob in lines}
+    named = {(line.name, line.key_id) for line in split_note(data)[1]}
     return (life for life in lives if (life.key.name, life.key.key_id) in named)

@@ -20,10 +20,10 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -162,6 +162,9 @@ class SignatureLine(NamedTuple):
         return f"{_DASH} {self.name} {base64.b64encode(self.key_id + self.signature).decode()}\n"
 
 
+Known = TypeVar("Known", bound=VerifierKey)
+
+
 class OpenedNote(NamedTuple):
     """A note's text and the names of the known keys whose signatures verified, in the note's order."""
 
@@ -184,18 +187,27 @@ def open_note(data: bytes, vkeys: Sequence[VerifierKey]) -> OpenedNote:
     `unsigned` (no known key signed).
     """
     text, lines = split_note(data)
-    known = {(key.name, key.key_id): key for key in vkeys}
-    verified: list[str] = []
+    verified = tuple(key.name for key, _ in lines_by(vkeys, text, lines, "signature"))
+    if not verified:
+        raise NoteError("no known key signed this note", rule="unsigned")
+    return OpenedNote(text, verified)
+
+
+def lines_by(
+    keys: Sequence[Known], text: str, lines: Iterable[SignatureLine], rule: str
+) -> Iterator[tuple[Known, SignatureLine]]:
+    """The lines by known keys over a note's text, in its order; those by others are ignored.
+
+    Raises NoteError (`rule`) at the first that does not verify.
+    """
+    known = {(key.name, key.key_id): key for key in keys}
     for line in lines:
         key = known.get((line.name, line.key_id))
         if key is None:
             continue
         if not key.verify(text.encode(), line.signature):
-            raise NoteError(f"the signature of {key.name} does not verify", rule="signature")
-        verified.append(key.name)
-    if not verified:
-        raise NoteError("no known key signed this note", rule="unsigned")
-    return OpenedNote(text, tuple(verified))
+            raise NoteError(f"the {rule} of {key.name} does not verify", rule=rule)
+        yield key, line
 
 
 def split_note(data: bytes) -> tuple[str, tuple[SignatureLine, ...]]:

@@ -216,7 +216,10 @@ class Anchors:
         return {"key": key, "version": put.version, **put.digests.as_json()}
 
     def _stored(self, key: str) -> bytes | None:
-        return self._store.read(key) if self._store.head(key) is not None else None
+        try:
+            return self._store.read(key)
+        except FileNotFoundError:
+            return None
 
 
 def _chain(timestamp: Timestamp, roots: Roots) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.evidence.archives import (
+    Lock,
+    Locking,
     Log,
     MemoryArchive,
     act,
@@ -25,27 +26,11 @@ PLACES = (warc_key(CAPTURE), manifest_key(CAPTURE))
 UNTIL = datetime(2027, 3, 31, tzinfo=UTC)
 
 
-@dataclass
-class Lock:
-    retain_until: datetime | None = UNTIL
-    legal_hold: bool = True
-
-
-@dataclass
-class Locked(MemoryArchive):
-    """An archive that tells locks, as a store with Object Lock does."""
-
-    locks: dict[str, Lock] = field(default_factory=lambda: {key: Lock() for key in PLACES})
-
-    def head(self, key: str, version: str = "") -> Lock | None:
-        return self.locks.get(key, Lock(None, legal_hold=False)) if version in self.versions(key) else None
-
-
 @pytest.fixture
-def held() -> tuple[Locked, Log]:
+def held() -> tuple[Locking, Log]:
     """A capture that is held and retained until a day."""
     built, log = build()
-    archive = Locked(built.objects, built.puts)
+    archive = Locking(built.objects, built.puts, {key: Lock(UNTIL, legal_hold=True) for key in PLACES})
     act(log, archive, "custody.held", CAPTURE)
     act(log, archive, "custody.retained", CAPTURE, until="2027-03-31T00:00:00.000Z")
     log.publish(archive)
@@ -53,13 +38,13 @@ def held() -> tuple[Locked, Log]:
     return archive, log
 
 
-def test_25_an_admin_shortens_a_retention(held: tuple[Locked, Log]) -> None:
+def test_25_an_admin_shortens_a_retention(held: tuple[Locking, Log]) -> None:
     archive, log = held
     archive.locks[PLACES[1]].retain_until = UNTIL - timedelta(days=1)
     assert rules(audited(archive, log)) == [(PLACES[1], "custody-retention-shortened")]
 
 
-def test_25_an_admin_lifts_a_hold(held: tuple[Locked, Log]) -> None:
+def test_25_an_admin_lifts_a_hold(held: tuple[Locking, Log]) -> None:
     archive, log = held
     archive.locks[PLACES[0]].legal_hold = False
     assert rules(audited(archive, log)) == [(PLACES[0], "custody-hold-lifted")]

@@ -277,3 +277,19 @@ def rules(report: AuditReport) -> list[tuple[str, str]]:
 
 def audited(archive: MemoryArchive, log: Log, now: datetime | None = None) -> AuditReport:
     return audit(archive, log.expectations(), now=now)
+
+
+@dataclass
+class Lock:
+    retain_until: datetime | None = None
+    legal_hold: bool = False
+
+
+@dataclass
+class Locking(MemoryArchive):
+    """An archive in memory that tells locks, as a store does."""
+
+    locks: dict[str, Lock] = field(default_factory=dict)
+
+    def head(self, key: str, version: str = "") -> Lock | None:
+        return self.locks.get(key, Lock()) if version in self.versions(key) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from evidence.errors import CustodyError
 from evidence.segment import segment_key
 from tests.evidence import samples
 from tests.evidence.archives import (
+    Lock,
+    Locking,
     Log,
     MemoryArchive,
     act,
@@ -40,22 +41,6 @@ FACTS: dict[str, dict[str, Any]] = {
     "custody.exported": {"bundle": BUNDLE},
     "custody.retained": {"until": MARCH},
 }
-
-
-@dataclass
-class Lock:
-    retain_until: datetime | None = None
-    legal_hold: bool = False
-
-
-@dataclass
-class Locking(MemoryArchive):
-    """An archive in memory that tells locks, as a store does."""
-
-    locks: dict[str, Lock] = field(default_factory=dict)
-
-    def head(self, key: str, version: str = "") -> Lock | None:
-        return self.locks.get(key, Lock()) if version in self.versions(key) else None
 
 
 def life(*kinds: str, archive: MemoryArchive | None = None) -> tuple[MemoryArchive, Log]:
